@@ -1,0 +1,88 @@
+# The front door. Every target sets itself up: it installs what it needs (and says what), builds the third-party libraries
+# once into a cache outside the sources, and then does its work under build/.
+#
+#   make              build every program for this machine        make demo [LOG=kafka]  watch the whole path work
+#   make test         set up, build, run every test               make check             the gate: format, warnings, layers, …
+#   make arm64 armhf  cross-compile the agent                     make bench             figures, as ratios
+#   make fuzz         every fuzz target, SECONDS each (default 60)  make asan tsan         the tests under sanitizers
+#   make clean        remove build/ and demo-run/
+SHELL := /bin/bash
+LOG ?= sqlite
+SECONDS_EACH ?= 60
+JOBS ?= $(shell nproc)
+BUILD := build/host
+# Where the demo keeps everything that it makes.
+DEMO_DIR ?= demo-run
+
+.PHONY: all setup build demo test check bench fuzz asan tsan coverage arm64 armhf arm-test house manuals clean help
+.DEFAULT_GOAL := all
+
+all: build
+	@echo "Programs are in $(BUILD)/bin. Next: make demo, make test."
+
+build:
+	@cross/setup demo
+	@cross/deps build --target host
+	@cmake --preset host >$(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
+	@cmake --build --preset host -j $(JOBS)
+
+$(shell mkdir -p build)
+
+demo: build
+	@if [ "$(LOG)" = kafka ]; then cross/setup kafka && cross/kafka/fetch >/dev/null; fi
+	@tests/demo/demo --log "$(LOG)" --programs $(BUILD)/bin --dir "$(DEMO_DIR)"
+
+test:
+	@cross/setup test kafka arm
+	@cross/deps build --target host
+	@cross/deps build --target arm64
+	@cross/kafka/fetch >/dev/null
+	@cmake --preset host >$(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
+	@cmake --build --preset host -j $(JOBS)
+	@$(MAKE) --no-print-directory arm-test
+	@tests/run $(BUILD)
+
+# The unit tests of lib and the agent as arm64 programs under emulation, the agent built for armhf, and its size.
+arm-test: arm64
+	@ctest --test-dir build/arm64 -L unit -j $(JOBS) --output-on-failure
+
+check:
+	@cross/setup test check
+	@cross/deps build --target host
+	@tests/gate/check
+
+arm64 armhf:
+	@cross/setup arm
+	@cross/deps build --target $@
+	@cmake --preset $@ >build/$@.configure.log 2>&1 || { cat build/$@.configure.log; exit 1; }
+	@cmake --build --preset $@ -j $(JOBS)
+
+asan tsan coverage:
+	@cross/setup test kafka
+	@cross/deps build --target host $(if $(filter asan,$@),--asan) $(if $(filter tsan,$@),--tsan)
+	@cross/kafka/fetch >/dev/null
+	@cmake --preset $@ >build/$@.configure.log 2>&1 || { cat build/$@.configure.log; exit 1; }
+	@cmake --build --preset $@ -j $(JOBS)
+	@tests/run build/$@
+
+bench: build
+	@tests/bench/bench --programs $(BUILD)/bin
+
+fuzz:
+	@cross/setup check
+	@cross/deps build --target host
+	@cmake --preset fuzz >build/fuzz.configure.log 2>&1 || { cat build/fuzz.configure.log; exit 1; }
+	@cmake --build --preset fuzz -j $(JOBS)
+	@tests/fuzz/run build/fuzz $(SECONDS_EACH)
+
+# Draws the picture in docs/architecture.md, and writes the manual pages, from what the build and the programs say themselves.
+house: build
+	@docs/house $(BUILD)/house.txt docs/architecture.md
+manuals: build
+	@docs/manuals $(BUILD)/bin docs/man
+
+clean:
+	rm -rf build demo-run
+
+help:
+	@sed -n '4,9s/^# *//p' Makefile
