@@ -1,10 +1,11 @@
 /* Time: three kinds that the compiler keeps apart.
  *
- *   vg_mono   nanoseconds of CLOCK_MONOTONIC  deadlines and durations inside a process; stops in suspend
- *   vg_boot   nanoseconds of CLOCK_BOOTTIME   when a reading was taken; never steps, counts suspend
- *   vg_wall   milliseconds since 1970 UTC     what is stored and shown; may step
+ *   vg_mono   nanoseconds of CLOCK_MONOTONIC  deadlines and durations inside a process; stops in
+ * suspend vg_boot   nanoseconds of CLOCK_BOOTTIME   when a reading was taken; never steps, counts
+ * suspend vg_wall   milliseconds since 1970 UTC     what is stored and shown; may step
  *
- * Pure code takes times as arguments. Programs read them through a `struct vg_clock`, which a test replaces. */
+ * Pure code takes times as arguments. Programs read them through a `struct vg_clock`, which a test
+ * replaces. */
 #ifndef VIGIA_CLOCK_H
 #define VIGIA_CLOCK_H
 
@@ -28,7 +29,8 @@ struct vg_clock {
     struct vg_mono (*mono)(void *self);
     struct vg_boot (*boot)(void *self);
     struct vg_wall (*wall)(void *self);
-    /* True when the kernel calls the wall clock synchronised and its error bound is at most 1 s (adjtimex(2)). */
+    /* True when the kernel calls the wall clock synchronised and its error bound is at most 1 s
+     * (adjtimex(2)). */
     bool (*synced)(void *self);
     void *self;
 };

@@ -1,8 +1,9 @@
 /* Errors: a closed set of classes, and a struct for the detail.
  *
- * A function that can fail returns `enum vg_err`; its outputs are the last pointers and stay untouched on failure. Where
- * a person needs to know more (a configuration line, a byte of a pack), the caller passes a `struct vg_error`.
- * Retry policy, CoAP codes and exit codes follow from the class alone. */
+ * A function that can fail returns `enum vg_err`; its outputs are the last pointers and stay
+ * untouched on failure. Where a person needs to know more (a configuration line, a byte of a pack),
+ * the caller passes a `struct vg_error`. Retry policy, CoAP codes and exit codes follow from the
+ * class alone. */
 #ifndef VIGIA_ERR_H
 #define VIGIA_ERR_H
 
@@ -45,8 +46,8 @@ struct vg_error {
 /* The name of a class in lower case ("not-found"), for log lines. Never NULL. */
 const char *vg_err_name(enum vg_err code);
 
-/* Fills *err (NULL is allowed) with a class and a formatted text, offset 0, and returns `code`, so that
- * `return vg_fail(err, VG_E_RANGE, "…", …)` is one line. */
+/* Fills *err (NULL is allowed) with a class and a formatted text, offset 0, and returns `code`, so
+ * that `return vg_fail(err, VG_E_RANGE, "…", …)` is one line. */
 enum vg_err vg_fail(struct vg_error *err, enum vg_err code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

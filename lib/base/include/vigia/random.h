@@ -1,4 +1,5 @@
-/* Randomness: the kernel's for identities and keys, a seeded generator for everything that a test must repeat. */
+/* Randomness: the kernel's for identities and keys, a seeded generator for everything that a test
+ * must repeat. */
 #ifndef VIGIA_RANDOM_H
 #define VIGIA_RANDOM_H
 

@@ -29,13 +29,15 @@ static inline bool vg_span_eq(struct vg_span a, struct vg_span b)
     return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
-/* Copies into a NUL-terminated buffer of `size` bytes; false (and an untouched buffer) when it does not fit whole. */
+/* Copies into a NUL-terminated buffer of `size` bytes; false (and an untouched buffer) when it does
+ * not fit whole. */
 bool vg_span_copy(struct vg_span from, char *to, size_t size);
 
 /* Bounded copy of a string with the same contract. */
 bool vg_str_copy(const char *from, char *to, size_t size);
 
-/* Strict whole-span numbers: digits only (a leading '-' for the signed form), no spaces, no sign '+', no overflow. */
+/* Strict whole-span numbers: digits only (a leading '-' for the signed form), no spaces, no sign
+ * '+', no overflow. */
 bool vg_span_to_i64(struct vg_span s, long long *out);
 bool vg_span_to_u64(struct vg_span s, unsigned long long *out);
 /* Decimal floating point in the JSON grammar (RFC 8259 §6), finite, locale-independent. */

@@ -1,0 +1,529 @@
+/* Loading configuration: default -> file -> environment -> command line, into one object.
+ *
+ * libinih splits lines; everything it would let pass in silence (a line cut at its buffer, a NUL
+ * byte, text behind a
+ * ']', a name cut at its limit) is refused by the reader that feeds it. The first error ends the
+ * load. */
+#include "conf_value.h"
+#include "vigia/span.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <ini.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Bytes of a file's path that an error shows, its end being what tells it apart. */
+#define SHOWN_PATH_MAX 100
+#define PLACE_MAX      160
+#define ENV_NAME_MAX   128
+
+_Static_assert(VG_CONF_LINE_MAX + 3 <= INI_MAX_LINE,
+               "libinih never meets a line that it would cut");
+
+/* Where a value that has been set came from. */
+enum { SEEN_NOWHERE = 0, SEEN_ELSEWHERE = -1 }; /* otherwise the line in the file */
+
+struct load {
+    const struct vg_conf_table *table;
+    char *object;
+    struct vg_error *err;
+    enum vg_err failed;
+    FILE *file;
+    int line;
+    const char *shown_file;
+    char file_folder[PATH_MAX], work_folder[PATH_MAX];
+    int *seen; /* one per item, then max * item_count per kind of repeating section */
+};
+
+/* One section that values go to. */
+struct scope {
+    const char *section;             /* as written, for errors */
+    const struct vg_conf_each *each; /* NULL: a plain section */
+    const struct vg_conf_item *items;
+    size_t count;
+    char *object;
+    int *seen;
+};
+
+static const char *dots(const char *path)
+{
+    return strlen(path) > SHOWN_PATH_MAX ? "…" : "";
+}
+
+static const char *path_end(const char *path)
+{
+    size_t len = strlen(path);
+    return len > SHOWN_PATH_MAX ? path + len - SHOWN_PATH_MAX : path;
+}
+
+static void place_of_line(const struct load *load, char *place)
+{
+    snprintf(place, PLACE_MAX, "%s%s:%d", dots(load->shown_file), path_end(load->shown_file),
+             load->line);
+}
+
+static const char *file_or_none(const struct load *load, char *place)
+{
+    if (load->file == NULL) {
+        return "no configuration file";
+    }
+    snprintf(place, PLACE_MAX, "%s%s", dots(load->shown_file), path_end(load->shown_file));
+    return place;
+}
+
+/* --- sections --- */
+
+static size_t plain_count(const struct vg_conf_table *table)
+{
+    return table->item_count;
+}
+
+static int *seen_of_block(const struct load *load, const struct vg_conf_each *each, size_t block)
+{
+    size_t at = plain_count(load->table);
+    for (const struct vg_conf_each *e = load->table->each; e != each; e++) {
+        at += e->max * e->item_count;
+    }
+    return load->seen + at + block * each->item_count;
+}
+
+static size_t *count_of(const struct vg_conf_each *each, void *object)
+{
+    return (size_t *)(void *)((char *)object + each->count_offset);
+}
+
+static struct scope scope_of_block(const struct load *load, const struct vg_conf_each *each,
+                                   size_t block, const char *section)
+{
+    return (struct scope){
+        .section = section,
+        .each = each,
+        .items = each->items,
+        .count = each->item_count,
+        .object = load->object + each->array_offset + block * each->element_size,
+        .seen = seen_of_block(load, each, block),
+    };
+}
+
+static bool has_section(const struct vg_conf_table *table, const char *section)
+{
+    for (size_t i = 0; i < table->item_count; i++) {
+        if (strcmp(table->items[i].section, section) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum vg_err unknown_section(const struct load *load, const char *place, const char *section)
+{
+    char known[VG_ERROR_TEXT_MAX] = "";
+    size_t at = 0;
+    const char *last = "";
+    for (size_t i = 0; i < load->table->item_count && at < sizeof known; i++) {
+        const char *name = load->table->items[i].section;
+        if (strcmp(name, last) != 0) {
+            at += (size_t)snprintf(known + at, sizeof known - at, " [%s]", name);
+            last = name;
+        }
+    }
+    for (size_t i = 0; i < load->table->each_count && at < sizeof known; i++) {
+        at += (size_t)snprintf(known + at, sizeof known - at, " [%s NAME]",
+                               load->table->each[i].section);
+    }
+    return vg_fail(load->err, VG_E_INVALID, "%s: [%s]: unknown section, accepted:%s", place,
+                   section, known);
+}
+
+static enum vg_err apply_defaults(const struct load *load, const struct scope *to)
+{
+    const char *folder = load->file == NULL ? load->work_folder : load->file_folder;
+    for (size_t i = 0; i < to->count; i++) {
+        struct vg_error why;
+        const struct vg_conf_item *item = &to->items[i];
+        if (item->fallback != NULL &&
+            vgi_conf_parse(item, item->fallback, folder, to->object, &why) != VG_OK) {
+            return vg_fail(load->err, why.code, "default: %s.%s: %s", to->section, item->key,
+                           why.text);
+        }
+    }
+    return VG_OK;
+}
+
+static bool name_is_valid(const char *name)
+{
+    if (name[0] == '\0') {
+        return false;
+    }
+    for (; *name != '\0'; name++) {
+        unsigned char c = (unsigned char)*name;
+        if (c >= 0x80 || (!isalnum(c) && strchr("._-:@/*+", c) == NULL)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Finds or makes the block "[section NAME]". */
+static enum vg_err open_block(const struct load *load, const struct vg_conf_each *each,
+                              const char *place, const char *section, const char *name,
+                              struct scope *out)
+{
+    size_t *count = count_of(each, load->object);
+    for (size_t i = 0; i < *count; i++) {
+        struct scope s = scope_of_block(load, each, i, section);
+        if (strcmp(s.object + each->name_offset, name) == 0) {
+            *out = s;
+            return VG_OK;
+        }
+    }
+    if (!name_is_valid(name) || strlen(name) >= each->name_size) {
+        return vg_fail(load->err, VG_E_INVALID,
+                       "%s: [%s]: accepted: [%s NAME], NAME of 1 to %zu letters, digits and "
+                       "._-:@/*+",
+                       place, section, each->section, each->name_size - 1);
+    }
+    if (*count == each->max) {
+        return vg_fail(load->err, VG_E_RANGE, "%s: [%s]: one more than accepted: %zu of [%s NAME]",
+                       place, section, each->max, each->section);
+    }
+    struct scope s = scope_of_block(load, each, *count, section);
+    (void)vg_str_copy(name, s.object + each->name_offset, each->name_size);
+    enum vg_err code = apply_defaults(load, &s);
+    if (code == VG_OK) {
+        ++*count;
+        *out = s;
+    }
+    return code;
+}
+
+static enum vg_err open_section(const struct load *load, const char *place, const char *section,
+                                struct scope *out)
+{
+    if (has_section(load->table, section)) {
+        *out = (struct scope){.section = section,
+                              .items = load->table->items,
+                              .count = load->table->item_count,
+                              .object = load->object,
+                              .seen = load->seen};
+        return VG_OK;
+    }
+    size_t word = strcspn(section, " \t");
+    const char *name = section + word + strspn(section + word, " \t");
+    for (size_t i = 0; i < load->table->each_count; i++) {
+        const struct vg_conf_each *each = &load->table->each[i];
+        if (vg_span_eq(vg_span(section, word), vg_span_str(each->section))) {
+            return open_block(load, each, place, section, name, out);
+        }
+    }
+    return unknown_section(load, place, section);
+}
+
+/* --- values --- */
+
+static enum vg_err unknown_key(const struct load *load, const struct scope *scope,
+                               const char *place, const char *key)
+{
+    char known[VG_ERROR_TEXT_MAX] = "";
+    size_t at = 0;
+    for (size_t i = 0; i < scope->count && at < sizeof known; i++) {
+        if (scope->each != NULL || strcmp(scope->items[i].section, scope->section) == 0) {
+            at += (size_t)snprintf(known + at, sizeof known - at, " %s", scope->items[i].key);
+        }
+    }
+    return vg_fail(load->err, VG_E_INVALID, "%s: %s.%s: unknown key, accepted:%s", place,
+                   scope->section, key, known);
+}
+
+static enum vg_err set_value(const struct load *load, const struct scope *scope, const char *place,
+                             const char *key, const char *value, int line)
+{
+    const char *folder = line > 0 ? load->file_folder : load->work_folder;
+    for (size_t i = 0; i < scope->count; i++) {
+        const struct vg_conf_item *item = &scope->items[i];
+        if (strcmp(item->key, key) != 0 ||
+            (scope->each == NULL && strcmp(item->section, scope->section) != 0)) {
+            continue;
+        }
+        if (line > 0 && scope->seen[i] > 0) {
+            return vg_fail(load->err, VG_E_INVALID, "%s: %s.%s: given again, first in line %d",
+                           place, scope->section, key, scope->seen[i]);
+        }
+        struct vg_error why;
+        if (vgi_conf_parse(item, value, folder, scope->object, &why) != VG_OK) {
+            return vg_fail(load->err, why.code, "%s: %s.%s: %s", place, scope->section, key,
+                           why.text);
+        }
+        scope->seen[i] = line;
+        return VG_OK;
+    }
+    return unknown_key(load, scope, place, key);
+}
+
+/* --- the file --- */
+
+static enum vg_err refuse_line(struct load *load, const char *why)
+{
+    char place[PLACE_MAX];
+    place_of_line(load, place);
+    return load->failed = vg_fail(load->err, VG_E_INVALID, "%s: %s", place, why);
+}
+
+/* What libinih would accept although it is not "[name]", or cut. */
+static const char *wrong_header(const char *line)
+{
+    line += strspn(line, " \t");
+    if (line[0] != '[') {
+        return NULL;
+    }
+    const char *end = strchr(line, ']');
+    if (end == NULL) {
+        return "a section header without ']'";
+    }
+    if (end - line - 1 > VG_CONF_SECTION_MAX) {
+        return "a section name longer than 48 bytes";
+    }
+    end++;
+    end += strspn(end, " \t\r\n");
+    return *end == '\0' || *end == ';' || *end == '#' ? NULL : "text behind the ']'";
+}
+_Static_assert(VG_CONF_SECTION_MAX == 48, "the text above says the number");
+
+static char *read_line(char *to, int room, void *arg)
+{
+    struct load *load = arg;
+    size_t len = 0;
+    int c = '\0';
+    if (load->failed != VG_OK) {
+        return NULL;
+    }
+    load->line++;
+    while (c != '\n' && (c = getc(load->file)) != EOF) {
+        if (c == '\0') {
+            refuse_line(load, "a NUL byte; accepted: text");
+            return NULL;
+        }
+        if (len + 1 >= (size_t)room || len >= VG_CONF_LINE_MAX) {
+            /* libinih reads on with a small buffer only behind a line that filled its own; never
+             * reached. */
+            refuse_line(load, "a line longer than 1000 bytes");
+            return NULL;
+        }
+        to[len++] = (char)c;
+    }
+    to[len] = '\0';
+    const char *wrong = wrong_header(to);
+    if (wrong != NULL) {
+        refuse_line(load, wrong);
+        return NULL;
+    }
+    return len == 0 ? NULL : to;
+}
+_Static_assert(VG_CONF_LINE_MAX == 1000, "the text above says the number");
+
+static int handle_line(void *arg, const char *section, const char *key, const char *value, int line)
+{
+    struct load *load = arg;
+    struct scope scope;
+    char place[PLACE_MAX];
+    (void)line;
+    place_of_line(load, place);
+    if (section[0] == '\0') {
+        load->failed = vg_fail(load->err, VG_E_INVALID, "%s: %s: no [section] before it", place,
+                               key == NULL ? "[]" : key);
+        return 0;
+    }
+    load->failed = open_section(load, place, section, &scope);
+    if (load->failed == VG_OK && key != NULL) {
+        load->failed = set_value(load, &scope, place, key, value, load->line);
+    }
+    return load->failed == VG_OK;
+}
+
+static enum vg_err read_file(struct load *load)
+{
+    int first_bad = ini_parse_stream(read_line, load, handle_line, load);
+    if (ferror(load->file)) {
+        return vg_fail(load->err, VG_E_IO, "%s%s: cannot be read: %s", dots(load->shown_file),
+                       path_end(load->shown_file), strerror(errno));
+    }
+    /* A line that is neither header nor pair does not stop libinih, so a later error may have been
+     * told. */
+    if (first_bad > 0 && (load->failed == VG_OK || first_bad < load->line)) {
+        load->line = first_bad;
+        return refuse_line(load, "neither [section] nor key = value nor a comment");
+    }
+    return load->failed;
+}
+
+/* --- environment and command line --- */
+
+static void env_name(const char *section, const char *key, char *out)
+{
+    int len = snprintf(out, ENV_NAME_MAX, "VIGIA_%s_%s", section, key);
+    for (int i = 0; i < len && out[i] != '\0'; i++) {
+        unsigned char c = (unsigned char)out[i];
+        out[i] = c < 0x80 && isalnum(c) ? (char)toupper(c) : '_';
+    }
+}
+
+static enum vg_err apply_environment_to(const struct load *load, const struct scope *scope)
+{
+    for (size_t i = 0; i < scope->count; i++) {
+        char name[ENV_NAME_MAX], place[PLACE_MAX];
+        struct scope one = *scope;
+        if (scope->each == NULL) {
+            one.section = scope->items[i].section;
+        }
+        env_name(one.section, scope->items[i].key, name);
+        const char *value = getenv(name);
+        if (value == NULL) {
+            continue;
+        }
+        snprintf(place, sizeof place, "environment %s", name);
+        enum vg_err code = set_value(load, &one, place, scope->items[i].key, value, SEEN_ELSEWHERE);
+        if (code != VG_OK) {
+            return code;
+        }
+    }
+    return VG_OK;
+}
+
+/* Calls `fn` for the plain items and for every block. */
+static enum vg_err for_each_scope(const struct load *load,
+                                  enum vg_err (*fn)(const struct load *, const struct scope *))
+{
+    struct scope plain = {.section = "",
+                          .items = load->table->items,
+                          .count = load->table->item_count,
+                          .object = load->object,
+                          .seen = load->seen};
+    enum vg_err code = fn(load, &plain);
+    for (size_t e = 0; e < load->table->each_count; e++) {
+        const struct vg_conf_each *each = &load->table->each[e];
+        for (size_t i = 0; code == VG_OK && i < *count_of(each, load->object); i++) {
+            char section[2 * VG_CONF_SECTION_MAX];
+            struct scope s = scope_of_block(load, each, i, section);
+            snprintf(section, sizeof section, "%s %s", each->section, s.object + each->name_offset);
+            code = fn(load, &s);
+        }
+    }
+    return code;
+}
+
+static enum vg_err apply_set(const struct load *load, const char *set)
+{
+    char section[VG_CONF_SECTION_MAX + 1], key[VG_CONF_SECTION_MAX + 1];
+    const char *equals = strchr(set, '=');
+    const char *dot = equals == NULL ? NULL : memrchr(set, '.', (size_t)(equals - set));
+    if (dot == NULL || !vg_span_copy(vg_span(set, (size_t)(dot - set)), section, sizeof section) ||
+        !vg_span_copy(vg_span(dot + 1, (size_t)(equals - dot - 1)), key, sizeof key)) {
+        return vg_fail(load->err, VG_E_INVALID, "--set: '%.*s': accepted: section.key=value",
+                       (int)strcspn(set, "="), set);
+    }
+    struct scope scope;
+    enum vg_err code = open_section(load, "--set", section, &scope);
+    return code != VG_OK ? code : set_value(load, &scope, "--set", key, equals + 1, SEEN_ELSEWHERE);
+}
+
+static enum vg_err check_required(const struct load *load, const struct scope *scope)
+{
+    for (size_t i = 0; i < scope->count; i++) {
+        const struct vg_conf_item *item = &scope->items[i];
+        if (item->fallback == NULL && scope->seen[i] == SEEN_NOWHERE) {
+            char accepted[VGI_CONF_TEXT_MAX], place[PLACE_MAX];
+            vgi_conf_accepted(item, accepted, sizeof accepted);
+            return vg_fail(load->err, VG_E_NOTFOUND, "%s: %s.%s: missing, accepted: %s",
+                           file_or_none(load, place),
+                           scope->each == NULL ? item->section : scope->section, item->key,
+                           accepted);
+        }
+    }
+    return VG_OK;
+}
+
+/* --- loading --- */
+
+static enum vg_err open_file(struct load *load, const struct vg_conf_sources *from)
+{
+    if (getcwd(load->work_folder, sizeof load->work_folder) == NULL) {
+        return vg_fail(load->err, VG_E_IO, "the working directory cannot be named: %s",
+                       strerror(errno));
+    }
+    if (strcmp(load->work_folder, "/") == 0) {
+        load->work_folder[0] = '\0';
+    }
+    if (from->file == NULL) {
+        return VG_OK;
+    }
+    load->shown_file = from->file;
+    load->file = fopen(from->file, "re");
+    if (load->file == NULL) {
+        if (errno == ENOENT && from->file_optional) {
+            return VG_OK;
+        }
+        return vg_fail(load->err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_IO,
+                       "%s%s: cannot be opened: %s", dots(from->file), path_end(from->file),
+                       strerror(errno));
+    }
+    const char *slash = strrchr(from->file, '/');
+    size_t len = slash == NULL ? 0 : (size_t)(slash - from->file);
+    bool absolute = from->file[0] == '/';
+    int made = snprintf(load->file_folder, sizeof load->file_folder, "%s%s%.*s",
+                        absolute ? "" : load->work_folder, absolute || len == 0 ? "" : "/",
+                        (int)len, from->file);
+    if (made < 0 || (size_t)made >= sizeof load->file_folder) {
+        return vg_fail(load->err, VG_E_RANGE, "…%s: the path is too long", path_end(from->file));
+    }
+    return VG_OK;
+}
+
+static enum vg_err load_all(struct load *load, const struct vg_conf_sources *from)
+{
+    struct scope plain = {.section = "default",
+                          .items = load->table->items,
+                          .count = load->table->item_count,
+                          .object = load->object};
+    enum vg_err code = open_file(load, from);
+    if (code == VG_OK) {
+        code = apply_defaults(load, &plain);
+    }
+    if (code == VG_OK && load->file != NULL) {
+        code = read_file(load);
+    }
+    if (code == VG_OK && !from->ignore_environment) {
+        code = for_each_scope(load, apply_environment_to);
+    }
+    for (size_t i = 0; code == VG_OK && i < from->set_count; i++) {
+        code = apply_set(load, from->sets[i]);
+    }
+    return code == VG_OK ? for_each_scope(load, check_required) : code;
+}
+
+enum vg_err vg_conf_load(const struct vg_conf_table *table, const struct vg_conf_sources *from,
+                         void *object, struct vg_error *err)
+{
+    struct load *load = calloc(1, sizeof *load);
+    size_t slots = table->item_count + 1;
+    for (size_t i = 0; i < table->each_count; i++) {
+        slots += table->each[i].max * table->each[i].item_count;
+    }
+    int *seen = calloc(slots, sizeof *seen);
+    if (load == NULL || seen == NULL) {
+        free(load);
+        free(seen);
+        return vg_fail(err, VG_E_NOMEM, "no memory to load the configuration");
+    }
+    memset(object, 0, table->object_size);
+    *load = (struct load){.table = table, .object = object, .err = err, .seen = seen};
+    enum vg_err code = load_all(load, from);
+    if (load->file != NULL) {
+        fclose(load->file);
+    }
+    free(seen);
+    free(load);
+    return code;
+}

@@ -1,0 +1,63 @@
+/* Error classes and how a detail is filled in. */
+#include "vigia/err.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+static const char *const names[] = {
+    [VG_OK] = "ok",
+    [VG_E_INVALID] = "invalid",
+    [VG_E_RANGE] = "range",
+    [VG_E_UNSUPPORTED] = "unsupported",
+    [VG_E_FULL] = "full",
+    [VG_E_AGAIN] = "again",
+    [VG_E_TIMEOUT] = "timeout",
+    [VG_E_NOTFOUND] = "not-found",
+    [VG_E_EXISTS] = "exists",
+    [VG_E_DENIED] = "denied",
+    [VG_E_CONFLICT] = "conflict",
+    [VG_E_VERSION] = "version",
+    [VG_E_CORRUPT] = "corrupt",
+    [VG_E_IO] = "io",
+    [VG_E_NOMEM] = "no-memory",
+    [VG_E_CLOSED] = "closed",
+    [VG_E_FATAL] = "fatal",
+};
+static_assert(sizeof names / sizeof names[0] == VG_ERR_COUNT, "every class has a name");
+
+const char *vg_err_name(enum vg_err code)
+{
+    if ((unsigned)code >= VG_ERR_COUNT) {
+        return "unknown";
+    }
+    return names[code];
+}
+
+__attribute__((format(printf, 4, 0))) static enum vg_err
+fill(struct vg_error *err, enum vg_err code, size_t offset, const char *fmt, va_list args)
+{
+    if (err != NULL) {
+        err->code = code;
+        err->offset = offset;
+        vsnprintf(err->text, sizeof err->text, fmt, args);
+    }
+    return code;
+}
+
+enum vg_err vg_fail(struct vg_error *err, enum vg_err code, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fill(err, code, 0, fmt, args);
+    va_end(args);
+    return code;
+}
+
+enum vg_err vg_fail_at(struct vg_error *err, enum vg_err code, size_t offset, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fill(err, code, offset, fmt, args);
+    va_end(args);
+    return code;
+}
