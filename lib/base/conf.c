@@ -34,6 +34,7 @@ struct load {
     FILE *file;
     int line;
     const char *shown_file;
+    char included[PATH_MAX]; /* empty: the main file is being read */
     char file_folder[PATH_MAX], work_folder[PATH_MAX];
     int *seen; /* one per item, then max * item_count per kind of repeating section */
 };
@@ -324,6 +325,46 @@ static char *read_line(char *to, int room, void *arg)
 }
 _Static_assert(VG_CONF_LINE_MAX == 1000, "the text above says the number");
 
+static enum vg_err read_file(struct load *load);
+
+/* "include = FILE" before the first section: reads FILE here. One level only; relative to the main
+ * file's folder. */
+static enum vg_err include_file(struct load *load, const char *place, const char *name)
+{
+    FILE *main_file = load->file;
+    const char *main_shown = load->shown_file;
+    int main_line = load->line;
+    enum vg_err code;
+
+    if (load->included[0] != '\0') {
+        return vg_fail(load->err, VG_E_INVALID, "%s: include: an included file includes no other",
+                       place);
+    }
+    int made = snprintf(load->included, sizeof load->included, "%s%s%s",
+                        name[0] == '/' ? "" : load->file_folder, name[0] == '/' ? "" : "/", name);
+    if (made < 0 || (size_t)made >= sizeof load->included || name[0] == '\0') {
+        load->included[0] = '\0';
+        return vg_fail(load->err, VG_E_INVALID,
+                       "%s: include: '%.80s': accepted: the path of a file", place, name);
+    }
+    load->file = fopen(load->included, "re");
+    if (load->file == NULL) {
+        code = vg_fail(load->err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_IO,
+                       "%s: include: %s%s: cannot be opened: %s", place, dots(load->included),
+                       path_end(load->included), strerror(errno));
+    } else {
+        load->shown_file = load->included;
+        load->line = 0;
+        code = read_file(load);
+        fclose(load->file);
+    }
+    load->file = main_file;
+    load->shown_file = main_shown;
+    load->line = main_line;
+    load->included[0] = '\0';
+    return code;
+}
+
 static int handle_line(void *arg, const char *section, const char *key, const char *value, int line)
 {
     struct load *load = arg;
@@ -331,6 +372,10 @@ static int handle_line(void *arg, const char *section, const char *key, const ch
     char place[PLACE_MAX];
     (void)line;
     place_of_line(load, place);
+    if (section[0] == '\0' && key != NULL && strcmp(key, "include") == 0) {
+        load->failed = include_file(load, place, value);
+        return load->failed == VG_OK;
+    }
     if (section[0] == '\0') {
         load->failed = vg_fail(load->err, VG_E_INVALID, "%s: %s: no [section] before it", place,
                                key == NULL ? "[]" : key);

@@ -14,7 +14,9 @@
  * required text may not be empty. A section may repeat as "[section NAME]" when the table says so
  * (VG_CONF_EACH), for example [collector c1]; NAME has letters, digits and . _ - : @ / * +. --set
  * "collector c1.address=…" sets a key of a block, and makes the block if there is none; the
- * environment (VIGIA_COLLECTOR_C1_ADDRESS) only changes blocks that exist. */
+ * environment (VIGIA_COLLECTOR_C1_ADDRESS) only changes blocks that exist. * "include = FILE" before the first section reads FILE first, as if its lines stood there (one level, relative to the including
+ * file): programs of one site share a section, such as [log], in one place.
+ */
 #ifndef VIGIA_CONF_H
 #define VIGIA_CONF_H
 
