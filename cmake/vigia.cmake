@@ -3,6 +3,7 @@
 #   vigia_module(NAME LAYER n SIDE shared|edge|collector SRCS ... [DEPS ...] [LIBS ...])   a library module
 #   vigia_program(NAME LAYER n SIDE ... SRCS ... [DEPS ...] [LIBS ...])                    an executable
 #   vigia_test(NAME SRCS ... [DEPS ...] [LIBS ...] [LABELS ...] [TIMEOUT s] [ARGS ...])    one test program
+#   vigia_test_helper(NAME SRCS ... [DEPS ...] [LIBS ...])                                 a program that a test runs
 #
 # A module may use only modules of a strictly lower layer, on its own side or shared. LIBS names third-party targets
 # (vgdep::...) and system libraries; DEPS names modules. Everything that may break the layering goes through here:
@@ -23,6 +24,10 @@ endif()
 if(VIGIA_SANITIZE)
   target_compile_options(vigia_flags INTERFACE -fsanitize=${VIGIA_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(vigia_flags INTERFACE -fsanitize=${VIGIA_SANITIZE})
+endif()
+if(VIGIA_FUZZ)
+  target_compile_options(vigia_flags INTERFACE -fsanitize=fuzzer-no-link)
+  target_link_options(vigia_flags INTERFACE -fsanitize=fuzzer-no-link)
 endif()
 if(VIGIA_COVERAGE)
   target_compile_options(vigia_flags INTERFACE --coverage)
@@ -110,6 +115,14 @@ function(vigia_test name)
     set(M_LABELS unit)
   endif()
   set_tests_properties(${name} PROPERTIES TIMEOUT ${M_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${M_LABELS}")
+endfunction()
+
+# A program that tests run as a child process: built into <build>/tests, no test of its own.
+function(vigia_test_helper name)
+  cmake_parse_arguments(M "" "" "SRCS;DEPS;LIBS" ${ARGN})
+  add_executable(${name} ${M_SRCS})
+  target_link_libraries(${name} PRIVATE vigia_flags ${M_DEPS} ${M_LIBS})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()
 
 # A test that is a script (bash or python3); it finds the build folder in VIGIA_BINARY_DIR.

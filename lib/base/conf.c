@@ -545,7 +545,7 @@ static enum vg_err load_all(struct load *load, const struct vg_conf_sources *fro
     for (size_t i = 0; code == VG_OK && i < from->set_count; i++) {
         code = apply_set(load, from->sets[i]);
     }
-    return code == VG_OK ? for_each_scope(load, check_required) : code;
+    return code == VG_OK && !from->allow_missing ? for_each_scope(load, check_required) : code;
 }
 
 enum vg_err vg_conf_load(const struct vg_conf_table *table, const struct vg_conf_sources *from,

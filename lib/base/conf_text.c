@@ -67,7 +67,9 @@ static void dump_item(FILE *to, const struct vg_conf_item *item, const void *obj
         return;
     }
     vgi_conf_format(item, object, text, sizeof text);
-    fprintf(to, "%s = %s\n\n", item->key, text);
+    /* A required text that is empty was allowed to be missing: as a line it would be refused. */
+    bool missing = item->fallback == NULL && text[0] == '\0';
+    fprintf(to, "%s%s = %s\n\n", missing ? "# " : "", item->key, text);
 }
 
 static void dump_blocks(FILE *to, const struct vg_conf_each *each, const char *object)

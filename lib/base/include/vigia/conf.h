@@ -36,7 +36,8 @@ enum vg_conf_type {
     VG_CONF_T_SIZE,     /* int64_t bytes; written 65536, 64k, 16M, 2G */
     VG_CONF_T_STRING,   /* char[size] */
     VG_CONF_T_PATH,     /* char[size]; made absolute: values in the file and defaults start at the
-                           file's folder, those     of environment and command line at the working directory
+                           file's folder, those     of environment and command line at the working
+                           directory
                          */
     VG_CONF_T_ENUM,     /* int; `choices` is "a|b|c" and the value is the index */
 };
@@ -139,6 +140,7 @@ struct vg_conf_sources {
     bool file_optional;      /* a missing file is fine (the default path of a program) */
     const char *const *sets; /* "section.key=value", in order */
     size_t set_count;
+    bool allow_missing; /* required items without a value stay zero (one-shot modes, templates) */
     bool ignore_environment; /* for tests */
 };
 
