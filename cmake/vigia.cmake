@@ -11,7 +11,10 @@
 
 set(VIGIA_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes
     -Wpointer-arith -Wformat=2 -Wno-format-zero-length -Wundef -Werror)
-set(VIGIA_HARDENING -fstack-protector-strong -fno-common -fPIE -ftrivial-auto-var-init=zero)
+set(VIGIA_HARDENING -fstack-protector-strong -fno-common -fPIE)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU" OR CMAKE_C_COMPILER_VERSION VERSION_GREATER_EQUAL 16)
+  list(APPEND VIGIA_HARDENING -ftrivial-auto-var-init=zero) # clang before 16 knows it only behind another flag
+endif()
 
 add_library(vigia_flags INTERFACE)
 target_compile_features(vigia_flags INTERFACE c_std_11)
