@@ -1,0 +1,114 @@
+/* Silence: of a sensor, of a device (its `alive`), of the collectors; and what ends it and a
+ * storage alarm. */
+#include "rules_internal.h"
+
+#include <string.h>
+
+/* Longest time that the log's seen_ms may lag behind the truth, and the length of silence that is
+ * told: both period * k. */
+static int64_t patience_ms(const struct vg_rules_conf *conf, const struct vg_rules_state *s)
+{
+    int64_t period = s->period_ms;
+    return period > VG_NEVER_MS / conf->silence_factor ? VG_NEVER_MS
+                                                       : period * conf->silence_factor;
+}
+
+static enum vg_alarm_type silence_type(const struct vg_rules_state *s)
+{
+    return strcmp(s->sensor, s->device) == 0 ? VG_ALARM_DEVICE : VG_ALARM_SILENCE;
+}
+
+static bool trouble(const struct vg_reading *m)
+{
+    return m->event == VG_EVENT_GAP || m->event == VG_EVENT_STORAGE;
+}
+
+static void end_silence(struct vg_rules *rules, struct vg_rules_state *s,
+                        const struct vg_reading *m, int64_t now_ms, const char *reason)
+{
+    static const enum vg_alarm_type types[] = {VG_ALARM_SILENCE, VG_ALARM_DEVICE};
+    for (unsigned i = 0; i < 2; i++) {
+        if (s->alarm[types[i]].condition == VG_ACTIVE) {
+            vgi_rules_clear(rules, s, types[i], m, now_ms, false, reason);
+        }
+    }
+}
+
+void vgi_rules_heard(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
+                     int64_t now_ms)
+{
+    const struct vg_alarm *storage = &s->alarm[VG_ALARM_STORAGE];
+    s->seen_ms = now_ms;
+    s->restored = false;
+    if (strcmp(s->device, m->device) != 0) {
+        memcpy(s->device, m->device, sizeof(s->device));
+        s->dirty = true;
+    }
+    end_silence(rules, s, m, now_ms, NULL);
+    if (storage->condition == VG_ACTIVE && !trouble(m) &&
+        vg_reading_count_ms(m) >= storage->raised_ms) {
+        vgi_rules_clear(rules, s, VG_ALARM_STORAGE, m, vg_reading_count_ms(m), false, NULL);
+    }
+    if (rules->conf->supervision && s->period_ms > 0 &&
+        (s->saved_ms == VG_LONG_AGO_MS ||
+         now_ms >= vgi_add_ms(s->saved_ms, patience_ms(rules->conf, s)))) {
+        s->dirty = true;
+    }
+}
+
+int64_t vg_rules_silence(const struct vg_rules_conf *conf, const struct vg_rules_state *s,
+                         int64_t floor_ms)
+{
+    if (!conf->supervision || s->period_ms <= 0 || s->seen_ms == VG_LONG_AGO_MS ||
+        s->alarm[silence_type(s)].condition == VG_ACTIVE) {
+        return VG_NEVER_MS;
+    }
+    int64_t patience = patience_ms(conf, s);
+    int64_t from = s->restored ? vgi_add_ms(s->seen_ms, patience) : s->seen_ms;
+    from = vgi_max_ms(from, vgi_max_ms(s->since_ms, floor_ms));
+    return vgi_add_ms(from, patience);
+}
+
+void vg_rules_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms,
+                     int64_t floor_ms)
+{
+    int64_t due_ms = vg_rules_silence(rules->conf, s, floor_ms);
+    if (due_ms <= now_ms && due_ms != VG_NEVER_MS) {
+        vgi_rules_raise_new(rules, s, silence_type(s), NULL, due_ms, s->seen_ms, NULL);
+    }
+}
+
+void vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_t period_ms,
+                        int64_t now_ms)
+{
+    if (period_ms == s->period_ms) {
+        return;
+    }
+    s->period_ms = period_ms;
+    s->since_ms = now_ms;
+    s->dirty = true;
+    if (period_ms == 0) {
+        end_silence(rules, s, NULL, now_ms, "not-supervised");
+    }
+}
+
+void vg_rules_collector_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms)
+{
+    vgi_rules_raise_new(rules, s, VG_ALARM_COLLECTOR, NULL, now_ms, s->seen_ms, NULL);
+}
+
+void vg_rules_collector_heard(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms)
+{
+    s->seen_ms = now_ms;
+    s->dirty = true;
+    if (s->alarm[VG_ALARM_COLLECTOR].condition == VG_ACTIVE) {
+        s->since_ms = now_ms;
+        vgi_rules_clear(rules, s, VG_ALARM_COLLECTOR, NULL, now_ms, false, NULL);
+    }
+}
+
+void vg_rules_stored(struct vg_rules_state *s)
+{
+    s->saved_ms = s->seen_ms;
+    s->dirty = false;
+}
