@@ -1,7 +1,7 @@
 /* JSON (RFC 8259) without heap: a strict pull reader and a bounded writer.
  *
- * The reader walks the text once. Its first error sticks: every later call then returns false or a neutral value, so a
- * caller checks once, at the end:
+ * The reader walks the text once. Its first error sticks: every later call then returns false or a
+ * neutral value, so a caller checks once, at the end:
  *
  *   struct vg_json j;
  *   struct vg_json_str key;
@@ -13,8 +13,9 @@
  *   }
  *   if (!vg_json_done(&j)) { … j.error, j.offset … }
  *
- * Strict: UTF-8 only, no byte order mark, no trailing commas, no control bytes in strings, paired surrogates, numbers in the
- * JSON grammar and finite. Each value announced by vg_json_member / vg_json_element must be read or skipped. */
+ * Strict: UTF-8 only, no byte order mark, no trailing commas, no control bytes in strings, paired
+ * surrogates, numbers in the JSON grammar and finite. Each value announced by vg_json_member /
+ * vg_json_element must be read or skipped. */
 #ifndef VIGIA_JSON_H
 #define VIGIA_JSON_H
 
@@ -68,14 +69,17 @@ void vg_json_init(struct vg_json *j, struct vg_span text, unsigned max_depth);
 enum vg_json_type vg_json_peek(struct vg_json *j);
 
 bool vg_json_object(struct vg_json *j);
-/* The next member's name, its value to be read next; false at the end of the object (which is consumed) or on error. */
+/* The next member's name, its value to be read next; false at the end of the object (which is
+ * consumed) or on error. */
 bool vg_json_member(struct vg_json *j, struct vg_json_str *key);
 bool vg_json_array(struct vg_json *j);
-/* True when another element follows, to be read next; false at the end of the array (consumed) or on error. */
+/* True when another element follows, to be read next; false at the end of the array (consumed) or
+ * on error. */
 bool vg_json_element(struct vg_json *j);
 
 bool vg_json_string(struct vg_json *j, struct vg_json_str *out);
-/* Reads a string and unescapes it into `out`, NUL-terminated. A longer one, or one with a NUL inside, is VG_JSON_RANGE. */
+/* Reads a string and unescapes it into `out`, NUL-terminated. A longer one, or one with a NUL
+ * inside, is VG_JSON_RANGE. */
 bool vg_json_text(struct vg_json *j, char *out, size_t size);
 bool vg_json_number(struct vg_json *j, double *out);
 /* An integer without fraction or exponent. */
@@ -92,14 +96,15 @@ bool vg_json_fail(struct vg_json *j, enum vg_json_error error);
 
 /* Equality after unescaping, with a NUL-terminated string. */
 bool vg_json_str_is(struct vg_json_str s, const char *text);
-/* Unescapes into `out` with a terminating NUL; false (and `out` cut but terminated) when it does not fit or has a NUL. */
+/* Unescapes into `out` with a terminating NUL; false (and `out` cut but terminated) when it does
+ * not fit or has a NUL. */
 bool vg_json_str_copy(struct vg_json_str s, char *out, size_t size);
 
 /* Well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates, at most U+10FFFF). */
 bool vg_utf8_valid(struct vg_span s);
 
-/* The writer. It places commas itself; when the buffer is full or a number is not finite, `failed` sticks and
- * nothing more is written. Not NUL-terminated. */
+/* The writer. It places commas itself; when the buffer is full or a number is not finite, `failed`
+ * sticks and nothing more is written. Not NUL-terminated. */
 struct vg_json_out {
     char *buf;
     size_t size;

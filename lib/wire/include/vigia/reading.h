@@ -1,7 +1,9 @@
-/* A reading: what one sensor said at one moment, or an OK, or an event that a device tells about itself.
+/* A reading: what one sensor said at one moment, or an OK, or an event that a device tells about
+ * itself.
  *
- * One fixed-size struct without heap, used on both sides: the agent builds it, the wire carries it (senml.h), the
- * `readings` topic stores it (record.h), the rules eat it. A zeroed struct is an empty reading. */
+ * One fixed-size struct without heap, used on both sides: the agent builds it, the wire carries it
+ * (senml.h), the `readings` topic stores it (record.h), the rules eat it. A zeroed struct is an
+ * empty reading. */
 #ifndef VIGIA_READING_H
 #define VIGIA_READING_H
 
@@ -29,8 +31,8 @@
 #define VG_LANE_URGENT  'u'
 #define VG_LANE_ROUTINE 'r'
 
-/* One value per reading. What is not SYNCED is counted by received_ms, so where several apply the sensor's own word
- * (stale, warming-up, fault) is kept before `unsynced`. */
+/* One value per reading. What is not SYNCED is counted by received_ms, so where several apply the
+ * sensor's own word (stale, warming-up, fault) is kept before `unsynced`. */
 enum vg_quality {
     VG_QUALITY_SYNCED,     /* "synced": good, and time_ms is wall time of a synchronised clock */
     VG_QUALITY_UNSYNCED,   /* "unsynced": the sender gave a relative time or none */
@@ -49,12 +51,14 @@ enum vg_quality {
 #define VG_HAS_QUANTITIES                                                                          \
     (VG_HAS_MOTION | VG_HAS_SMOKE | VG_HAS_TEMPERATURE | VG_HAS_MAX_TEMPERATURE)
 
-/* What a device tells under its own name (sensor == device). At most one per reading; extras may go with it. */
+/* What a device tells under its own name (sensor == device). At most one per reading; extras may go
+ * with it. */
 enum vg_event {
     VG_EVENT_NONE,
     VG_EVENT_ALIVE,   /* "alive": boolean true, no text */
     VG_EVENT_GAP,     /* "gap": readings were evicted; event_text says which and why */
-    VG_EVENT_STORAGE, /* "storage": the buffer was damaged, replaced or full; event_text says what */
+    VG_EVENT_STORAGE, /* "storage": the buffer was damaged, replaced or full; event_text says what
+                       */
     VG_EVENT_CLOCK,   /* "clock": the clock was stepped or lost; event_text says what */
     VG_EVENT_COUNT
 };
@@ -101,17 +105,19 @@ const char *vg_event_name(enum vg_event event);
 /* VG_EVENT_NONE when it is none of them. */
 enum vg_event vg_event_parse(struct vg_span name);
 
-/* A sensor id or device name as the wire accepts it: 1..VG_SENSOR_ID_MAX of A-Z a-z 0-9 - : . / _, the first a letter
- * or digit (RFC 8428 §4.5.1). */
+/* A sensor id or device name as the wire accepts it: 1..VG_SENSOR_ID_MAX of A-Z a-z 0-9 - : . / _,
+ * the first a letter or digit (RFC 8428 §4.5.1). */
 bool vg_sensor_id_valid(struct vg_span id);
 
-/* Motion or smoke true, or temperature above max_temperature: such a reading travels in the urgent lane. */
+/* Motion or smoke true, or temperature above max_temperature: such a reading travels in the urgent
+ * lane. */
 bool vg_reading_active(const struct vg_reading *r);
 
 /* What the rules count with: time_ms when synced, else received_ms. */
 int64_t vg_reading_count_ms(const struct vg_reading *r);
 
-/* Adds a quantity the system does not know. False: full, name or text too long, or number not finite. */
+/* Adds a quantity the system does not know. False: full, name or text too long, or number not
+ * finite. */
 bool vg_reading_add_number(struct vg_reading *r, const char *name, double value);
 bool vg_reading_add_bool(struct vg_reading *r, const char *name, bool value);
 bool vg_reading_add_text(struct vg_reading *r, const char *name, const char *value);

@@ -3,8 +3,8 @@
  *   POST /v1/readings?store=<16 hex>&lane=<u|r>&seq=<first>    content-format 112, 110 or 50
  *   POST /v1/ok                                                content-format 50: ["id", …]
  *
- * A refused batch is answered with content-format 60 (CBOR): [[index, code], …], index from 0 in the batch, code the
- * CoAP code byte that would have answered this reading alone. */
+ * A refused batch is answered with content-format 60 (CBOR): [[index, code], …], index from 0 in
+ * the batch, code the CoAP code byte that would have answered this reading alone. */
 #ifndef VIGIA_REGISTRY_H
 #define VIGIA_REGISTRY_H
 
@@ -59,16 +59,16 @@ const char *vg_coap_text(unsigned code, char *out);
 #define VG_BATCH_READINGS_MAX 128
 
 /* Agent timing (milliseconds, CoAP terms of RFC 7252 §4.8) and the collector's promise. */
-#define VG_ACK_TIMEOUT_MS       1000
-#define VG_MAX_RETRANSMIT       3
-#define VG_SEPARATE_TIMEOUT_MS  20000
-#define VG_PIGGYBACK_MS         50
-#define VG_ALIVE_PERIOD_MS      60000
+#define VG_ACK_TIMEOUT_MS        1000
+#define VG_MAX_RETRANSMIT        3
+#define VG_SEPARATE_TIMEOUT_MS   20000
+#define VG_PIGGYBACK_MS          50
+#define VG_ALIVE_PERIOD_MS       60000
 #define VG_DEAD_AFTER_UNANSWERED 2
 
-/* Why a body or a reading is refused. X(name, code, stable name, text). The stable names appear in logs, in the
- * `rejected` topic and in the vectors; they never change meaning. 4.00 speaks of the whole body, the others of one
- * reading. */
+/* Why a body or a reading is refused. X(name, code, stable name, text). The stable names appear in
+ * logs, in the `rejected` topic and in the vectors; they never change meaning. 4.00 speaks of the
+ * whole body, the others of one reading. */
 #define VG_REASONS(X)                                                                              \
     X(SYNTAX, VG_COAP_BAD_REQUEST, "syntax", "not well-formed")                                    \
     X(UTF8, VG_COAP_BAD_REQUEST, "utf8", "text is not UTF-8")                                      \
@@ -77,7 +77,7 @@ const char *vg_coap_text(unsigned code, char *out);
     X(SHAPE, VG_COAP_BAD_REQUEST, "shape", "not the expected array or object")                     \
     X(EMPTY, VG_COAP_BAD_REQUEST, "empty", "nothing in it")                                        \
     X(TOO_MANY, VG_COAP_BAD_REQUEST, "too-many", "too many readings")                              \
-    X(LABELS, VG_COAP_BAD_REQUEST, "labels", "too many labels in one record")                      \
+    X(LABELS, VG_COAP_BAD_REQUEST, "labels", "too many or too long labels in one record")          \
     X(LABEL_FORM, VG_COAP_BAD_REQUEST, "label-form", "a label that RFC 8428 cannot have")          \
     X(LABEL_TWICE, VG_COAP_BAD_REQUEST, "label-twice", "the same label twice in one record")       \
     X(LABEL_TYPE, VG_COAP_BAD_REQUEST, "label-type", "a label with a value of the wrong type")     \
@@ -111,8 +111,8 @@ enum vg_reason {
 #undef VG_REASON_ENUM
         VG_REASON_COUNT
 };
-const char *vg_reason_name(enum vg_reason reason); /* "name-long"; "none" */
-const char *vg_reason_text(enum vg_reason reason); /* one short clause for people */
+const char *vg_reason_name(enum vg_reason reason);  /* "name-long"; "none" */
+const char *vg_reason_text(enum vg_reason reason);  /* one short clause for people */
 enum vg_coap vg_reason_code(enum vg_reason reason); /* VG_COAP_CHANGED for VG_REASON_NONE */
 
 /* One entry of the refusal list. */
@@ -125,7 +125,8 @@ struct vg_refusal {
 /* Writes [[index, code], …]. VG_E_FULL when `size` is too small. */
 enum vg_err vg_refusals_encode(const struct vg_refusal *list, size_t count, void *out, size_t size,
                                size_t *len) VG_NODISCARD;
-/* Strict: an array of pairs of unsigned numbers, nothing after it. VG_E_INVALID otherwise, VG_E_FULL above `max`. */
+/* Strict: an array of pairs of unsigned numbers, nothing after it. VG_E_INVALID otherwise,
+ * VG_E_FULL above `max`. */
 enum vg_err vg_refusals_decode(struct vg_span body, struct vg_refusal *out, size_t max,
                                size_t *count) VG_NODISCARD;
 
@@ -138,9 +139,9 @@ struct vg_identity {
 #define VG_QUERY_MAX 32
 /* The three Uri-Query options, NUL-terminated: "store=…", "lane=…", "seq=…". */
 void vg_identity_format(const struct vg_identity *id, char out[3][VG_QUERY_MAX]);
-/* Reads the Uri-Query options of a request, in any order: all three or none; unknown names are ignored, a repeated
- * one is not. VG_E_INVALID (4.00, VG_REASON_IDENTITY) with the option named in *err. `count` is the batch's number of
- * readings: seq + count must stay within VG_SEQ_MAX. */
+/* Reads the Uri-Query options of a request, in any order: all three or none; unknown names are
+ * ignored, a repeated one is not. VG_E_INVALID (4.00, VG_REASON_IDENTITY) with the option named in
+ * *err. `count` is the batch's number of readings: seq + count must stay within VG_SEQ_MAX. */
 enum vg_err vg_identity_parse(const struct vg_span *queries, size_t query_count, size_t count,
                               struct vg_identity *out, struct vg_error *err) VG_NODISCARD;
 
