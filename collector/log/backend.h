@@ -1,5 +1,6 @@
-/* What a backend of the log implements. The public functions check arguments and bounds once (dlog.c) and then come here;
- * docstrings of the public headers hold for each member. `void *` objects are the backend's own. */
+/* What a backend of the log implements. The public functions check arguments and bounds once
+ * (dlog.c) and then come here; docstrings of the public headers hold for each member. `void *`
+ * objects are the backend's own. */
 #ifndef VG_LOG_BACKEND_H
 #define VG_LOG_BACKEND_H
 
@@ -19,12 +20,14 @@ struct vgi_backend {
     /* Settings and offsets as found; the comparison with the table is made by dlog.c. */
     enum vg_err (*describe)(void *log, enum vg_topic t, struct vg_dlog_topic_info *out,
                             struct vg_error *err);
-    enum vg_err (*retain)(void *log, struct vg_dlog_retained *out, struct vg_error *err); /* NULL: unsupported */
+    enum vg_err (*retain)(void *log, struct vg_dlog_retained *out,
+                          struct vg_error *err); /* NULL: unsupported */
     enum vg_err (*backup)(void *log, const char *path, vg_dlog_progress_fn *fn, void *arg,
                           struct vg_error *err); /* NULL: unsupported */
 
     enum vg_err (*appender_open)(void *log, void **out, struct vg_error *err);
-    /* Key and value are within VG_DLOG_KEY_MAX and VG_DLOG_VALUE_MAX, the key is not empty, tombstones only on compacted topics. */
+    /* Key and value are within VG_DLOG_KEY_MAX and VG_DLOG_VALUE_MAX, the key is not empty,
+     * tombstones only on compacted topics. */
     enum vg_err (*append)(void *a, enum vg_topic t, int32_t partition, struct vg_span key,
                           struct vg_span value, vg_dlog_verdict_fn *fn, void *arg);
     int (*appender_fd)(const void *a);
@@ -32,8 +35,8 @@ struct vgi_backend {
     size_t (*appender_pending)(const void *a);
     void (*appender_close)(void *a);
 
-    enum vg_err (*reader_open)(void *log, enum vg_topic t, int32_t partition, struct vg_dlog_from from,
-                               void **out, struct vg_error *err);
+    enum vg_err (*reader_open)(void *log, enum vg_topic t, int32_t partition,
+                               struct vg_dlog_from from, void **out, struct vg_error *err);
     /* `max` is 1..VG_DLOG_BATCH_MAX. */
     enum vg_err (*read)(void *r, int timeout_ms, struct vg_dlog_record *records, size_t max,
                         size_t *count, struct vg_error *err);
@@ -41,15 +44,17 @@ struct vgi_backend {
     int (*reader_fd)(const void *r);
     void (*reader_close)(void *r);
 
-    /* Names are checked, topics are in range, the state topic is compacted; `options` is not kept. */
-    enum vg_err (*processor_open)(void *log, const struct vg_dlog_processor_options *options, void **out,
-                                  struct vg_error *err);
+    /* Names are checked, topics are in range, the state topic is compacted; `options` is not kept.
+     */
+    enum vg_err (*processor_open)(void *log, const struct vg_dlog_processor_options *options,
+                                  void **out, struct vg_error *err);
     enum vg_err (*poll)(void *p, int timeout_ms, struct vg_dlog_record *records, size_t max,
                         size_t *count, struct vg_error *err);
     int (*processor_fd)(const void *p);
     bool (*processor_active)(const void *p);
     bool (*processor_caught_up)(const void *p, int32_t partition);
-    enum vg_err (*end_at_assignment)(const void *p, enum vg_topic t, int32_t partition, int64_t *out);
+    enum vg_err (*end_at_assignment)(const void *p, enum vg_topic t, int32_t partition,
+                                     int64_t *out);
     enum vg_err (*processor_append)(void *p, enum vg_topic t, int32_t partition, struct vg_span key,
                                     struct vg_span value);
     size_t (*processor_pending)(const void *p);

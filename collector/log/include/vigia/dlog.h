@@ -3,19 +3,21 @@
  *   appender   writes records; each gets a verdict once it is durable or failed           (here)
  *   reader     reads committed records from an offset, a time or the beginning            (here)
  *   view       follows a compacted topic, telling each key's changes                      (here)
- *   processor  consumes, keeps state and appends, in one atomic commit                    (dlog_processor.h)
- *   admin      creates, checks, counts, backs up                                          (dlog_admin.h)
+ *   processor  consumes, keeps state and appends, in one atomic commit (dlog_processor.h) admin
+ * creates, checks, counts, backs up                                          (dlog_admin.h)
  *
- * Records of one key are in one partition, and a partition has one order. Two backends stand behind this interface, chosen by
- * URL: sqlite:/path/log.db (one file on one machine, one partition) and kafka:host:port,host:port.
+ * Records of one key are in one partition, and a partition has one order. Two backends stand behind
+ * this interface, chosen by URL: sqlite:/path/log.db (one file on one machine, one partition) and
+ * kafka:host:port,host:port.
  *
- * Each object is used by one thread at a time; objects of one log may live on different threads. Callbacks run inside the call
- * that the caller makes (dispatch, poll), on its thread, and must not close the object that calls them. Every object has a
- * descriptor for the caller's loop: when it is readable, call dispatch/read/poll; never read the descriptor itself. Call
- * them at least every VG_DLOG_TURN_MS too: that is what notices a change that the descriptor missed.
+ * Each object is used by one thread at a time; objects of one log may live on different threads.
+ * Callbacks run inside the call that the caller makes (dispatch, poll), on its thread, and must not
+ * close the object that calls them. Every object has a descriptor for the caller's loop: when it is
+ * readable, call dispatch/read/poll; never read the descriptor itself. Call them at least every
+ * VG_DLOG_TURN_MS too: that is what notices a change that the descriptor missed.
  *
- * Error classes, the same everywhere: VG_E_AGAIN and VG_E_TIMEOUT may pass; VG_E_FATAL means that the object is finished: log
- * err->text, end the program, let it start again. */
+ * Error classes, the same everywhere: VG_E_AGAIN and VG_E_TIMEOUT may pass; VG_E_FATAL means that
+ * the object is finished: log err->text, end the program, let it start again. */
 #ifndef VIGIA_DLOG_H
 #define VIGIA_DLOG_H
 
@@ -24,13 +26,14 @@
 #include "vigia/span.h"
 #include "vigia/topics.h"
 
-#define VG_DLOG_TURN_MS        200         /* see above */
-#define VG_DLOG_KEY_MAX        256         /* bytes */
-#define VG_DLOG_VALUE_MAX      (256 * 1024) /* bytes */
-#define VG_DLOG_BATCH_MAX      4096        /* records of one read or poll, at most */
-#define VG_DLOG_BATCH_BYTES    (8 << 20)   /* bytes of one read or poll, at most (the first record always fits) */
-#define VG_DLOG_VERDICT_MAX_MS 15000       /* no verdict comes later than this */
-#define VG_DLOG_PATH_MAX       256         /* room of a path, NUL included */
+#define VG_DLOG_TURN_MS   200          /* see above */
+#define VG_DLOG_KEY_MAX   256          /* bytes */
+#define VG_DLOG_VALUE_MAX (256 * 1024) /* bytes */
+#define VG_DLOG_BATCH_MAX 4096         /* records of one read or poll, at most */
+#define VG_DLOG_BATCH_BYTES                                                                        \
+    (8 << 20) /* bytes of one read or poll, at most (the first record always fits) */
+#define VG_DLOG_VERDICT_MAX_MS 15000 /* no verdict comes later than this */
+#define VG_DLOG_PATH_MAX       256   /* room of a path, NUL included */
 
 /* ---- configuration: section [log], the same in every program of the collector side ---- */
 
@@ -44,7 +47,8 @@ struct vg_dlog_conf {
 };
 
 /* Items for a program's table, with the values in member `f` (a struct vg_dlog_conf) of struct S:
- *     static const struct vg_conf_item items[] = { VG_DLOG_CONF_ITEMS(struct ingest_conf, log), … };                  */
+ *     static const struct vg_conf_item items[] = { VG_DLOG_CONF_ITEMS(struct ingest_conf, log), …
+ * };                  */
 #define VG_DLOG_CONF_ITEMS(S, f)                                                                   \
     VG_CONF_STRING(S, f.url, "log", "url", "sqlite:/var/lib/vigia/log.db",                         \
                    "The log: sqlite:FILE, or kafka:HOST:PORT,HOST:PORT."),                         \
@@ -77,7 +81,8 @@ struct vg_dlog_conf {
         VG_CONF_INT(S, f.min_insync, "log", "min_insync", "2", 1, 15, "brokers",                   \
                     "Kafka: copies that must be written before a record is durable.")
 
-/* The defaults above with the given URL, for tests and tools. VG_E_RANGE when the URL is too long. */
+/* The defaults above with the given URL, for tests and tools. VG_E_RANGE when the URL is too long.
+ */
 enum vg_err vg_dlog_conf_default(const char *url, struct vg_dlog_conf *out) VG_NODISCARD;
 
 /* What topic `t` has to look like under `conf`. The only place that knows. */
@@ -87,17 +92,20 @@ struct vg_topic_settings vg_dlog_want(const struct vg_dlog_conf *conf, enum vg_t
 
 struct vg_dlog;
 
-#define VG_DLOG_MAY_CREATE 1u /* SQLite: make the file if it is absent (`vigia init`); else that is VG_E_NOTFOUND */
+#define VG_DLOG_MAY_CREATE                                                                         \
+    1u /* SQLite: make the file if it is absent (`vigia init`); else that is VG_E_NOTFOUND */
 
-/* `client` names the program to the broker and in errors; copied. Needs no reachable broker: calls that do, say so.
- * VG_E_UNSUPPORTED: URL of an unknown kind. VG_E_INVALID: malformed URL, TLS files that cannot be used. VG_E_NOTFOUND, VG_E_VERSION,
- * VG_E_CORRUPT, VG_E_DENIED: the file; nothing in it was touched. err->text is one complete line. */
+/* `client` names the program to the broker and in errors; copied. Needs no reachable broker: calls
+ * that do, say so. VG_E_UNSUPPORTED: URL of an unknown kind. VG_E_INVALID: malformed URL, TLS files
+ * that cannot be used. VG_E_NOTFOUND, VG_E_VERSION, VG_E_CORRUPT, VG_E_DENIED: the file; nothing in
+ * it was touched. err->text is one complete line. */
 enum vg_err vg_dlog_open(const struct vg_dlog_conf *conf, const char *client, unsigned flags,
                          struct vg_dlog **out, struct vg_error *err) VG_NODISCARD;
 /* After everything opened from it is closed. NULL is allowed. */
 void vg_dlog_close(struct vg_dlog *log);
 
-/* Number of partitions of a topic (numbered from 0). VG_E_NOTFOUND: the topic does not exist. VG_E_TIMEOUT: no broker. */
+/* Number of partitions of a topic (numbered from 0). VG_E_NOTFOUND: the topic does not exist.
+ * VG_E_TIMEOUT: no broker. */
 enum vg_err vg_dlog_partitions(struct vg_dlog *log, enum vg_topic t, int32_t *out,
                                struct vg_error *err) VG_NODISCARD;
 
@@ -118,10 +126,12 @@ struct vg_dlog_record {
 struct vg_dlog_appender;
 
 struct vg_dlog_verdict {
-    enum vg_err result;    /* VG_OK: durable. VG_E_TIMEOUT, VG_E_IO, VG_E_FULL (disk), VG_E_CLOSED, VG_E_FATAL: failed */
-    bool maybe_persisted;  /* failed, yet the record may be in the log all the same (at least once) */
-    int32_t partition;     /* of a durable record */
-    int64_t offset;        /* of a durable record; -1 where the backend does not tell */
+    enum vg_err result; /* VG_OK: durable. VG_E_TIMEOUT, VG_E_IO, VG_E_FULL (disk), VG_E_CLOSED,
+                           VG_E_FATAL: failed */
+    bool
+        maybe_persisted; /* failed, yet the record may be in the log all the same (at least once) */
+    int32_t partition;   /* of a durable record */
+    int64_t offset;      /* of a durable record; -1 where the backend does not tell */
 };
 
 /* Exactly one verdict for each accepted record, in no promised order across keys. */
@@ -130,16 +140,19 @@ typedef void vg_dlog_verdict_fn(void *arg, const struct vg_dlog_verdict *verdict
 /* Bounds: [log] queue_max, queue_max_bytes, verdict_timeout. */
 enum vg_err vg_dlog_appender_open(struct vg_dlog *log, struct vg_dlog_appender **out,
                                   struct vg_error *err) VG_NODISCARD;
-/* Copies key and value and queues them; never blocks. `partition` -1: by key (murmur2_random); a topic is written either by key or
- * by explicit partition, heartbeats apart. value.at == NULL: a tombstone (compacted topics). `fn` may be NULL.
- * VG_E_FULL: a bound is reached, nothing was queued. VG_E_RANGE: key, value or partition out of bounds. VG_E_FATAL. */
+/* Copies key and value and queues them; never blocks. `partition` -1: by key (murmur2_random); a
+ * topic is written either by key or by explicit partition, heartbeats apart. value.at == NULL: a
+ * tombstone (compacted topics). `fn` may be NULL. VG_E_FULL: a bound is reached, nothing was
+ * queued. VG_E_RANGE: key, value or partition out of bounds. VG_E_FATAL. */
 enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
                            struct vg_span key, struct vg_span value, vg_dlog_verdict_fn *fn,
                            void *arg) VG_NODISCARD;
 /* Readable while verdicts wait. */
 int vg_dlog_appender_fd(const struct vg_dlog_appender *a);
-/* Makes the waiting callbacks, never blocks. VG_E_FATAL: no later record can become durable; the verdicts still come. */
-enum vg_err vg_dlog_appender_dispatch(struct vg_dlog_appender *a, struct vg_error *err) VG_NODISCARD;
+/* Makes the waiting callbacks, never blocks. VG_E_FATAL: no later record can become durable; the
+ * verdicts still come. */
+enum vg_err vg_dlog_appender_dispatch(struct vg_dlog_appender *a,
+                                      struct vg_error *err) VG_NODISCARD;
 /* Dispatches until every accepted record has its verdict or `timeout_ms` passed (VG_E_TIMEOUT). */
 enum vg_err vg_dlog_appender_drain(struct vg_dlog_appender *a, int timeout_ms,
                                    struct vg_error *err) VG_NODISCARD;
@@ -147,7 +160,8 @@ enum vg_err vg_dlog_appender_drain(struct vg_dlog_appender *a, int timeout_ms,
 size_t vg_dlog_appender_pending(const struct vg_dlog_appender *a);
 /* Records refused with VG_E_FULL since open. */
 uint64_t vg_dlog_appender_refused(const struct vg_dlog_appender *a);
-/* Gives what is still pending the verdict VG_E_CLOSED (maybe_persisted) from inside this call. NULL is allowed. */
+/* Gives what is still pending the verdict VG_E_CLOSED (maybe_persisted) from inside this call. NULL
+ * is allowed. */
 void vg_dlog_appender_close(struct vg_dlog_appender *a);
 
 /* ---- reader ---- */
@@ -165,13 +179,14 @@ struct vg_dlog_from {
     int64_t at;
 };
 
-/* `partition` -1: all of them (their records interleave). VG_E_NOTFOUND: no such topic. VG_E_RANGE: no such partition, or an
- * offset that is not kept any more or lies behind the end. */
+/* `partition` -1: all of them (their records interleave). VG_E_NOTFOUND: no such topic. VG_E_RANGE:
+ * no such partition, or an offset that is not kept any more or lies behind the end. */
 enum vg_err vg_dlog_reader_open(struct vg_dlog *log, enum vg_topic t, int32_t partition,
                                 struct vg_dlog_from from, struct vg_dlog_reader **out,
                                 struct vg_error *err) VG_NODISCARD;
-/* Up to `max` (at most VG_DLOG_BATCH_MAX) committed records; waits at most `timeout_ms` for the first. VG_OK with *count 0: nothing
- * in that time. VG_E_RANGE: what was to be read next has left the log. */
+/* Up to `max` (at most VG_DLOG_BATCH_MAX) committed records; waits at most `timeout_ms` for the
+ * first. VG_OK with *count 0: nothing in that time. VG_E_RANGE: what was to be read next has left
+ * the log. */
 enum vg_err vg_dlog_read(struct vg_dlog_reader *r, int timeout_ms, struct vg_dlog_record *records,
                          size_t max, size_t *count, struct vg_error *err) VG_NODISCARD;
 /* True once everything that was in the log at open has been returned. Check it after each read. */
@@ -183,14 +198,17 @@ void vg_dlog_reader_close(struct vg_dlog_reader *r); /* NULL is allowed */
 
 struct vg_dlog_view;
 
-/* One change: the record is the key's newest value, or a tombstone (value.at == NULL) when the key is gone. An unchanged
- * value may be told again. Values superseded before the view saw them are not told. */
+/* One change: the record is the key's newest value, or a tombstone (value.at == NULL) when the key
+ * is gone. An unchanged value may be told again. Values superseded before the view saw them are not
+ * told. */
 typedef void vg_dlog_change_fn(void *arg, const struct vg_dlog_record *record);
 
 /* VG_E_INVALID: the topic is not compacted. */
-enum vg_err vg_dlog_view_open(struct vg_dlog *log, enum vg_topic t, vg_dlog_change_fn *fn, void *arg,
-                              struct vg_dlog_view **out, struct vg_error *err) VG_NODISCARD;
-/* Tells at most VG_DLOG_BATCH_MAX changes; waits at most `timeout_ms` for the first (0: never blocks). */
+enum vg_err vg_dlog_view_open(struct vg_dlog *log, enum vg_topic t, vg_dlog_change_fn *fn,
+                              void *arg, struct vg_dlog_view **out,
+                              struct vg_error *err) VG_NODISCARD;
+/* Tells at most VG_DLOG_BATCH_MAX changes; waits at most `timeout_ms` for the first (0: never
+ * blocks). */
 enum vg_err vg_dlog_view_dispatch(struct vg_dlog_view *v, int timeout_ms,
                                   struct vg_error *err) VG_NODISCARD;
 /* True once everything that was in the topic at open has been told. */

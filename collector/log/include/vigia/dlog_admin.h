@@ -1,17 +1,20 @@
-/* Administration of the log: `vigia init`, the check at start, topic listings, retention, backup. */
+/* Administration of the log: `vigia init`, the check at start, topic listings, retention, backup.
+ */
 #ifndef VIGIA_DLOG_ADMIN_H
 #define VIGIA_DLOG_ADMIN_H
 
 #include "vigia/dlog.h"
 
-/* Creates the missing ones of `topics` (a set of VG_TOPIC_BIT) from the topics table and checks the others; *created is the set of
- * those made now. Safe to repeat. VG_E_INVALID as vg_dlog_check; VG_E_RANGE: the brokers cannot give these settings; VG_E_TIMEOUT. */
+/* Creates the missing ones of `topics` (a set of VG_TOPIC_BIT) from the topics table and checks the
+ * others; *created is the set of those made now. Safe to repeat. VG_E_INVALID as vg_dlog_check;
+ * VG_E_RANGE: the brokers cannot give these settings; VG_E_TIMEOUT. */
 enum vg_err vg_dlog_create(struct vg_dlog *log, unsigned topics, unsigned *created,
                            struct vg_error *err) VG_NODISCARD;
 
-/* Compares the topics with the table, changing nothing. VG_E_NOTFOUND: one is missing; VG_E_INVALID: one has a different setting; both
- * end a program with 78 and err->text names topic, setting, what was found and what is accepted. VG_E_TIMEOUT: the log
- * cannot be reached; the text names the address. */
+/* Compares the topics with the table, changing nothing. VG_E_NOTFOUND: one is missing;
+ * VG_E_INVALID: one has a different setting; both end a program with 78 and err->text names topic,
+ * setting, what was found and what is accepted. VG_E_TIMEOUT: the log cannot be reached; the text
+ * names the address. */
 enum vg_err vg_dlog_check(struct vg_dlog *log, unsigned topics, struct vg_error *err) VG_NODISCARD;
 
 #define VG_DLOG_PARTITIONS_MAX 1000
@@ -32,10 +35,12 @@ enum vg_err vg_dlog_describe(struct vg_dlog *log, enum vg_topic t, struct vg_dlo
 /* The topics of the table that exist. */
 enum vg_err vg_dlog_list(struct vg_dlog *log, unsigned *topics, struct vg_error *err) VG_NODISCARD;
 
-/* Told every VG_DLOG_BATCH_MAX records or pages; returns false to stop (VG_E_CLOSED). `total` is 0 where unknown. May be NULL. */
+/* Told every VG_DLOG_BATCH_MAX records or pages; returns false to stop (VG_E_CLOSED). `total` is 0
+ * where unknown. May be NULL. */
 typedef bool vg_dlog_progress_fn(void *arg, uint64_t done, uint64_t total);
 
-/* Counts the committed records that are in the topic now, by reading it; tombstones of compacted topics are not counted. */
+/* Counts the committed records that are in the topic now, by reading it; tombstones of compacted
+ * topics are not counted. */
 enum vg_err vg_dlog_count(struct vg_dlog *log, enum vg_topic t, vg_dlog_progress_fn *fn, void *arg,
                           uint64_t *out, struct vg_error *err) VG_NODISCARD;
 
@@ -44,14 +49,14 @@ struct vg_dlog_retained {
     uint64_t forced;  /* of these, records that a group had not read yet (max_bytes) */
 };
 
-/* Applies the retention now, in small steps that leave room for writers. SQLite only: appenders do the same whenever they are
- * idle. Kafka's brokers do it by themselves: VG_E_UNSUPPORTED. */
+/* Applies the retention now, in small steps that leave room for writers. SQLite only: appenders do
+ * the same whenever they are idle. Kafka's brokers do it by themselves: VG_E_UNSUPPORTED. */
 enum vg_err vg_dlog_retain(struct vg_dlog *log, struct vg_dlog_retained *out,
                            struct vg_error *err) VG_NODISCARD;
 
-/* Copies the log to a new file while it is in use; the copy is complete and consistent or absent. VG_E_EXISTS: the file is
- * there. VG_E_UNSUPPORTED: Kafka. */
-enum vg_err vg_dlog_backup(struct vg_dlog *log, const char *path, vg_dlog_progress_fn *fn, void *arg,
-                           struct vg_error *err) VG_NODISCARD;
+/* Copies the log to a new file while it is in use; the copy is complete and consistent or absent.
+ * VG_E_EXISTS: the file is there. VG_E_UNSUPPORTED: Kafka. */
+enum vg_err vg_dlog_backup(struct vg_dlog *log, const char *path, vg_dlog_progress_fn *fn,
+                           void *arg, struct vg_error *err) VG_NODISCARD;
 
 #endif

@@ -1,7 +1,8 @@
-/* The topics of the log: one closed table, used by `vigia init` and by the check at the start of every program.
+/* The topics of the log: one closed table, used by `vigia init` and by the check at the start of
+ * every program.
  *
- * A topic's full name is the prefix ([log] prefix, "vigia." by default) followed by the name below. Key and value of each are
- * described in docs/schemas/. */
+ * A topic's full name is the prefix ([log] prefix, "vigia." by default) followed by the name below.
+ * Key and value of each are described in docs/schemas/. */
 #ifndef VIGIA_TOPICS_H
 #define VIGIA_TOPICS_H
 
@@ -29,17 +30,19 @@ enum vg_topic {
 
 enum vg_cleanup {
     VG_CLEANUP_TIME,   /* records leave when they are older than the retention */
-    VG_CLEANUP_COMPACT /* the last record of each key stays; a record without value (tombstone) removes the key */
+    VG_CLEANUP_COMPACT /* the last record of each key stays; a record without value (tombstone)
+                          removes the key */
 };
 
 /* Tombstones stay at least this long, so that a follower that was away sees them. */
 #define VG_TOMBSTONE_KEEP_MS (24LL * 3600 * 1000)
 
 struct vg_topic_spec {
-    const char *name;        /* without prefix: "readings" */
+    const char *name; /* without prefix: "readings" */
     enum vg_cleanup cleanup;
-    bool partitioned;        /* has [log] partitions; all such topics are co-partitioned. Otherwise it has one */
-    bool long_kept;          /* time-kept: [log] retain_alarms instead of [log] retain */
+    bool partitioned; /* has [log] partitions; all such topics are co-partitioned. Otherwise it has
+                         one */
+    bool long_kept;   /* time-kept: [log] retain_alarms instead of [log] retain */
     const char *key, *value; /* one line each, for people */
 };
 
@@ -49,7 +52,8 @@ const struct vg_topic_spec *vg_topic_spec(enum vg_topic t);
 /* By name without prefix; VG_E_NOTFOUND when there is no such topic. */
 enum vg_err vg_topic_by_name(struct vg_span name, enum vg_topic *out) VG_NODISCARD;
 
-/* What a topic must look like, or was found to be. A backend without the notion (SQLite: replication) reports 1. */
+/* What a topic must look like, or was found to be. A backend without the notion (SQLite:
+ * replication) reports 1. */
 struct vg_topic_settings {
     int32_t partitions;
     int32_t replication; /* copies of each record, on different brokers */

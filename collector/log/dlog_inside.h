@@ -1,0 +1,21 @@
+/* Shared by the files behind the public headers. */
+#ifndef VG_LOG_DLOG_INSIDE_H
+#define VG_LOG_DLOG_INSIDE_H
+
+#include "backend.h"
+
+struct vg_dlog {
+    const struct vgi_backend *ops;
+    void *impl;
+    struct vg_dlog_conf conf;
+    char client[VG_DLOG_NAME_MAX];
+};
+
+/* CLOCK_MONOTONIC and the wall clock in ms. The log runs in real time only: nothing here depends on
+ * which time it is. */
+int64_t vgi_now_ms(void);
+int64_t vgi_wall_ms(void);
+/* Waits until the descriptor is readable or the time passed; returns whether it is. */
+bool vgi_wait_fd(int fd, int timeout_ms);
+
+#endif

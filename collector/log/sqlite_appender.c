@@ -1,0 +1,500 @@
+/* The appender: a bounded queue and a thread that commits whatever waits in it, in groups.
+ *
+ *   caller ─append─► queue ─► flight ─► done ─dispatch─► verdict callbacks on the caller's thread
+ *                         thread: begin, put…, commit
+ *
+ * A group is whatever came while the last one was being synced, so a lone record waits for nobody
+ * and a flood shares its syncs. When nothing waits, the thread applies the retention in small
+ * steps. */
+#include "sqlite_db.h"
+
+#include "vigia/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define GROUP_MAX     8192 /* records of one commit */
+#define GROUP_BYTES   (4 << 20)
+#define GROUP_MS      15   /* time to write them before the commit: others wait for the lock */
+#define GROUP_LOOK    256  /* records between two looks at the clock */
+#define GAP_US        300  /* between two commits, so that other writers get the lock */
+#define UPKEEP_MS     5000 /* between two looks whether something is to be trimmed */
+#define UPKEEP_STEPS  10   /* at once; together they remove more rows than a group adds */
+#define CHECKPOINT_AT 2000 /* frames: 8 MB of WAL */
+
+struct item {
+    struct item *next;
+    vg_dlog_verdict_fn *fn;
+    void *arg;
+    int64_t deadline;
+    struct vg_dlog_verdict verdict;
+    enum vg_topic topic;
+    bool tombstone;
+    bool told; /* the verdict was given when the deadline passed */
+    uint32_t klen, vlen;
+    char bytes[]; /* key, value */
+};
+
+struct list {
+    struct item *head, *tail;
+};
+
+struct appender {
+    const struct vgi_sqlite *log;
+    struct vgi_writer w; /* the thread's */
+    pthread_t thread;
+    int fd;
+    size_t pending; /* the caller's */
+
+    pthread_mutex_t mutex; /* all below */
+    pthread_cond_t wake;
+    struct list queue, flight, done;
+    size_t held, held_bytes; /* queue + flight + done */
+    bool stop, fatal;
+    struct vg_error why;
+};
+
+static size_t weight(const struct item *it)
+{
+    return sizeof *it + it->klen + it->vlen;
+}
+
+static void push(struct list *l, struct item *it)
+{
+    it->next = NULL;
+    if (l->tail == NULL) {
+        l->head = it;
+    } else {
+        l->tail->next = it;
+    }
+    l->tail = it;
+}
+
+static struct item *pop(struct list *l)
+{
+    struct item *it = l->head;
+    if (it != NULL) {
+        l->head = it->next;
+        if (l->head == NULL) {
+            l->tail = NULL;
+        }
+    }
+    return it;
+}
+
+/* Puts `front` before what is in `l`. */
+static void prepend(struct list *l, struct list *front)
+{
+    if (front->tail != NULL) {
+        front->tail->next = l->head;
+        l->head = front->head;
+        l->tail = l->tail == NULL ? front->tail : l->tail;
+        *front = (struct list){NULL, NULL};
+    }
+}
+
+/* ---- the thread ---- */
+
+/* With the mutex held. */
+static void take_group(struct appender *a)
+{
+    size_t n = 0, bytes = 0;
+    while (a->queue.head != NULL && n < GROUP_MAX && bytes < GROUP_BYTES) {
+        struct item *it = pop(&a->queue);
+        bytes += weight(it);
+        n++;
+        push(&a->flight, it);
+    }
+}
+
+/* Writes as much of the flight as its time allows; *rest is the first one left over. */
+static enum vg_err write_group(struct appender *a, struct item *first, struct item **rest,
+                               struct vg_error *err)
+{
+    const int64_t now = vgi_wall_ms();
+    enum vg_err rc = vgi_writer_begin(&a->w, err);
+    if (rc != VG_OK) {
+        return rc;
+    }
+    const int64_t until = vgi_now_ms() + GROUP_MS;
+    unsigned n = 0;
+    struct item *it = first;
+    for (; it != NULL; it = it->next) {
+        if (++n % GROUP_LOOK == 0 && vgi_now_ms() >= until) {
+            break;
+        }
+        const struct vg_span value = {it->tombstone ? NULL : it->bytes + it->klen, it->vlen};
+        rc = vgi_writer_put(&a->w, it->topic, now, vg_span(it->bytes, it->klen), value,
+                            &it->verdict.offset, err);
+        if (rc != VG_OK) {
+            vgi_writer_rollback(&a->w);
+            return rc;
+        }
+    }
+    *rest = it;
+    return vgi_writer_commit(&a->w, err);
+}
+
+static void tell(struct appender *a)
+{
+    const uint64_t one = 1;
+    const ssize_t ignored = write(a->fd, &one, sizeof one);
+    (void)ignored; /* full: it is readable already */
+}
+
+/* Sorts the flight after a commit or its failure. With the mutex held. */
+static void land_group(struct appender *a, enum vg_err rc, const struct item *rest,
+                       const struct vg_error *err)
+{
+    struct list again = {NULL, NULL};
+    bool waits = rc == VG_E_AGAIN;
+    for (struct item *it = pop(&a->flight); it != NULL; it = pop(&a->flight)) {
+        waits = waits || it == rest;
+        if (waits && !it->told) {
+            push(&again, it);
+            continue;
+        }
+        it->verdict.result = rc == VG_OK || rc == VG_E_FULL ? rc : VG_E_FATAL;
+        it->verdict.maybe_persisted = it->verdict.result == VG_E_FATAL;
+        if (rc != VG_OK) {
+            it->verdict.offset = -1;
+        }
+        push(&a->done, it);
+    }
+    prepend(&a->queue, &again);
+    if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_FULL) {
+        a->fatal = true;
+        a->why = *err;
+    }
+}
+
+static void group(struct appender *a)
+{
+    struct vg_error err = {.code = VG_OK};
+    struct item *rest = NULL;
+    take_group(a);
+    struct item *first = a->flight.head;
+    pthread_mutex_unlock(&a->mutex);
+    const enum vg_err rc = write_group(a, first, &rest, &err);
+    pthread_mutex_lock(&a->mutex);
+    land_group(a, rc, rest, &err);
+    pthread_mutex_unlock(&a->mutex);
+    tell(a);
+    usleep(GAP_US);
+    pthread_mutex_lock(&a->mutex);
+}
+
+/* Fails everything that came in after the end. With the mutex held. */
+static void refuse_all(struct appender *a)
+{
+    for (struct item *it = pop(&a->queue); it != NULL; it = pop(&a->queue)) {
+        it->verdict = (struct vg_dlog_verdict){VG_E_FATAL, false, 0, -1};
+        push(&a->done, it);
+    }
+    tell(a);
+}
+
+/* Some steps of retention without the mutex; returns whether another one is due at once. */
+static bool upkeep(struct appender *a)
+{
+    struct vg_dlog_retained sum = {0, 0};
+    struct vg_error err;
+    bool again = false;
+    pthread_mutex_unlock(&a->mutex);
+    enum vg_err rc = VG_OK;
+    for (int i = 0; i < UPKEEP_STEPS && rc == VG_OK && (i == 0 || again); i++) {
+        rc = vgi_trim_step(&a->w, vgi_wall_ms(), &sum, &again, &err);
+        usleep(GAP_US);
+    }
+    if (sum.forced > 0) {
+        vg_log_warn("log-trimmed-unread", "records=%" PRIu64 " reason=max_bytes", sum.forced);
+    }
+    pthread_mutex_lock(&a->mutex);
+    if (rc == VG_E_FATAL || rc == VG_E_CORRUPT) {
+        a->fatal = true;
+        a->why = err;
+    }
+    return rc == VG_OK && again;
+}
+
+static void wait_until(struct appender *a, int64_t until)
+{
+    const int64_t left = until - vgi_now_ms();
+    if (left > 0) {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        t.tv_sec += (time_t)(left / 1000);
+        t.tv_nsec += (long)(left % 1000) * 1000000L;
+        if (t.tv_nsec >= 1000000000L) {
+            t.tv_sec++;
+            t.tv_nsec -= 1000000000L;
+        }
+        pthread_cond_timedwait(&a->wake, &a->mutex, &t);
+    }
+}
+
+static void *work(void *arg)
+{
+    struct appender *a = arg;
+    int64_t upkeep_at = vgi_now_ms() + UPKEEP_MS;
+    pthread_mutex_lock(&a->mutex);
+    while (!a->stop) {
+        if (a->fatal) {
+            refuse_all(a);
+            pthread_cond_wait(&a->wake, &a->mutex);
+            continue;
+        }
+        const bool busy = a->queue.head != NULL;
+        if (busy) {
+            group(a);
+        }
+        const int64_t now = vgi_now_ms();
+        /* Without slack the bound on the file still holds: then it is trimmed between groups. */
+        if (now >= upkeep_at && !a->stop && !a->fatal) {
+            const bool idle = a->queue.head == NULL;
+            if (idle || vgi_over_limit(&a->w.conn)) {
+                upkeep_at = upkeep(a) ? now : now + UPKEEP_MS;
+            } else {
+                upkeep_at = now + UPKEEP_MS / 5;
+            }
+        } else if (!busy && a->queue.head == NULL) {
+            wait_until(a, upkeep_at);
+        }
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return NULL;
+}
+
+/* ---- the caller's side ---- */
+
+static enum vg_err start(struct appender *a, struct vg_error *err)
+{
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&a->mutex, NULL);
+    pthread_cond_init(&a->wake, &attr);
+    pthread_condattr_destroy(&attr);
+    const int rc = pthread_create(&a->thread, NULL, work, a);
+    if (rc != 0) {
+        pthread_cond_destroy(&a->wake);
+        pthread_mutex_destroy(&a->mutex);
+        return vg_fail(err, VG_E_NOMEM, "%s: no thread for an appender: %s", a->log->path,
+                       strerror(rc));
+    }
+    return VG_OK;
+}
+
+enum vg_err vgi_sqlite_appender_open(void *log, void **out, struct vg_error *err)
+{
+    struct appender *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory for an appender");
+    }
+    a->log = log;
+    a->fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    enum vg_err rc = a->fd >= 0 ? VG_OK : vg_fail(err, VG_E_IO, "eventfd: %s", strerror(errno));
+    if (rc == VG_OK) {
+        rc = vgi_writer_open(a->log, CHECKPOINT_AT, &a->w, err);
+    }
+    if (rc == VG_OK) {
+        rc = start(a, err);
+        if (rc != VG_OK) {
+            vgi_writer_close(&a->w);
+        }
+    }
+    if (rc != VG_OK) {
+        if (a->fd >= 0) {
+            close(a->fd);
+        }
+        free(a);
+        return rc;
+    }
+    *out = a;
+    return VG_OK;
+}
+
+/* Within the bounds: counted in and queued. */
+static enum vg_err enqueue(struct appender *a, struct item *it)
+{
+    const struct vg_dlog_conf *conf = a->log->conf;
+    enum vg_err rc = VG_OK;
+    pthread_mutex_lock(&a->mutex);
+    if (a->fatal) {
+        rc = VG_E_FATAL;
+    } else if (a->held >= (size_t)conf->queue_max ||
+               a->held_bytes + weight(it) > (size_t)conf->queue_max_bytes) {
+        rc = VG_E_FULL;
+    } else {
+        a->held++;
+        a->held_bytes += weight(it);
+        const bool was_empty = a->queue.head == NULL;
+        push(&a->queue, it);
+        if (was_empty) {
+            pthread_cond_signal(&a->wake);
+        }
+    }
+    pthread_mutex_unlock(&a->mutex);
+    return rc;
+}
+
+enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition, struct vg_span key,
+                              struct vg_span value, vg_dlog_verdict_fn *fn, void *arg)
+{
+    struct appender *a = self;
+    if (partition > 0) {
+        return VG_E_RANGE;
+    }
+    if (!a->w.conn.topic[t].exists) {
+        return VG_E_NOTFOUND;
+    }
+    struct item *it = malloc(sizeof *it + key.len + value.len);
+    if (it == NULL) {
+        return VG_E_FULL;
+    }
+    *it = (struct item){.fn = fn,
+                        .arg = arg,
+                        .deadline = vgi_now_ms() + a->log->conf->verdict_ms,
+                        .topic = t,
+                        .tombstone = value.at == NULL,
+                        .klen = (uint32_t)key.len,
+                        .vlen = (uint32_t)value.len};
+    memcpy(it->bytes, key.at, key.len);
+    if (value.len > 0) {
+        memcpy(it->bytes + key.len, value.at, value.len);
+    }
+    const enum vg_err rc = enqueue(a, it);
+    if (rc != VG_OK) {
+        free(it);
+        return rc;
+    }
+    a->pending++;
+    return VG_OK;
+}
+
+int vgi_sqlite_appender_fd(const void *self)
+{
+    return ((const struct appender *)self)->fd;
+}
+
+static void give(struct appender *a, struct item *it, struct vg_dlog_verdict verdict)
+{
+    a->pending--;
+    if (it->fn != NULL) {
+        it->fn(it->arg, &verdict);
+    }
+}
+
+static void give_all(struct appender *a, struct list *l)
+{
+    size_t n = 0, bytes = 0;
+    for (struct item *it = pop(l); it != NULL; it = pop(l)) {
+        n++;
+        bytes += weight(it);
+        if (!it->told) {
+            give(a, it, it->verdict);
+        }
+        free(it);
+    }
+    pthread_mutex_lock(&a->mutex);
+    a->held -= n;
+    a->held_bytes -= bytes;
+    pthread_mutex_unlock(&a->mutex);
+}
+
+/* What is too old leaves the queue; what is being written is told that it may be durable and
+ * forgotten when it lands. The lists are in order of arrival, so the first young one ends the
+ * search. With the mutex held; *late gets the ones to tell. */
+static size_t expire(struct appender *a, struct list *late, struct item **flying, size_t max)
+{
+    const int64_t now = vgi_now_ms();
+    size_t n = 0;
+    for (struct item *it = a->flight.head; it != NULL && it->deadline <= now && n < max;
+         it = it->next) {
+        if (!it->told) {
+            it->told = true;
+            flying[n++] = it;
+        }
+    }
+    while (a->queue.head != NULL && a->queue.head->deadline <= now) {
+        struct item *it = pop(&a->queue);
+        it->verdict = (struct vg_dlog_verdict){VG_E_TIMEOUT, false, 0, -1};
+        push(late, it);
+    }
+    return n;
+}
+
+#define EXPIRE_STEP 64
+
+enum vg_err vgi_sqlite_appender_dispatch(void *self, struct vg_error *err)
+{
+    struct appender *a = self;
+    uint64_t ignored;
+    if (read(a->fd, &ignored, sizeof ignored) < 0 && errno != EAGAIN) {
+        return vg_fail(err, VG_E_FATAL, "eventfd: %s", strerror(errno));
+    }
+    struct list late = {NULL, NULL}, done;
+    struct {
+        vg_dlog_verdict_fn *fn;
+        void *arg;
+    } told[EXPIRE_STEP];
+    struct item *flying[EXPIRE_STEP];
+    pthread_mutex_lock(&a->mutex);
+    done = a->done;
+    a->done = (struct list){NULL, NULL};
+    const size_t n = expire(a, &late, flying, EXPIRE_STEP);
+    for (size_t i = 0; i < n; i++) { /* the items may land and be gone once the mutex is free */
+        told[i].fn = flying[i]->fn;
+        told[i].arg = flying[i]->arg;
+    }
+    const bool fatal = a->fatal;
+    if (fatal) {
+        pthread_cond_signal(&a->wake);
+    }
+    const struct vg_error why = a->why;
+    pthread_mutex_unlock(&a->mutex);
+    give_all(a, &done);
+    give_all(a, &late);
+    for (size_t i = 0; i < n; i++) {
+        const struct vg_dlog_verdict v = {VG_E_TIMEOUT, true, 0, -1};
+        a->pending--;
+        if (told[i].fn != NULL) {
+            told[i].fn(told[i].arg, &v);
+        }
+    }
+    if (n == EXPIRE_STEP) {
+        tell(a);
+    }
+    return fatal ? vg_fail(err, VG_E_FATAL, "%s", why.text) : VG_OK;
+}
+
+size_t vgi_sqlite_appender_pending(const void *self)
+{
+    return ((const struct appender *)self)->pending;
+}
+
+void vgi_sqlite_appender_close(void *self)
+{
+    struct appender *a = self;
+    pthread_mutex_lock(&a->mutex);
+    a->stop = true;
+    pthread_cond_signal(&a->wake);
+    pthread_mutex_unlock(&a->mutex);
+    pthread_join(a->thread, NULL);
+    give_all(a, &a->done);
+    for (struct item *it = a->queue.head; it != NULL; it = it->next) {
+        it->verdict = (struct vg_dlog_verdict){VG_E_CLOSED, false, 0, -1};
+    }
+    give_all(a, &a->queue);
+    vgi_writer_close(&a->w);
+    pthread_cond_destroy(&a->wake);
+    pthread_mutex_destroy(&a->mutex);
+    close(a->fd);
+    free(a);
+}

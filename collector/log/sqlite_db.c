@@ -1,0 +1,335 @@
+/* Opens one connection to the log file, refuses what is not ours, and verifies what durability
+ * rests on. */
+#include "sqlite_db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#define BUSY_STEP_US 500
+
+enum vg_err vgi_db_fail(sqlite3 *db, const char *doing, struct vg_error *err)
+{
+    const int rc = sqlite3_extended_errcode(db);
+    const char *path = sqlite3_db_filename(db, "main");
+    enum vg_err code = VG_E_FATAL;
+    switch (rc & 0xff) {
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        code = VG_E_AGAIN;
+        break;
+    case SQLITE_FULL:
+        code = VG_E_FULL;
+        break;
+    case SQLITE_NOMEM:
+        code = VG_E_NOMEM;
+        break;
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+    case SQLITE_CANTOPEN:
+    case SQLITE_AUTH:
+        code = VG_E_DENIED;
+        break;
+    case SQLITE_NOTADB:
+        return vg_fail(err, VG_E_VERSION, "%s: is not a log of Vigía (not a database)", path);
+    case SQLITE_CORRUPT:
+        code = VG_E_CORRUPT;
+        break;
+    case SQLITE_IOERR:
+        /* A full disk also shows as a failure to grow the shared memory file or to write. */
+        code = sqlite3_system_errno(db) == ENOSPC ? VG_E_FULL : VG_E_FATAL;
+        break;
+    default:
+        break;
+    }
+    return vg_fail(err, code, "%s: %s: %s (%d)", path, doing, sqlite3_errmsg(db), rc);
+}
+
+enum vg_err vgi_db_exec(sqlite3 *db, const char *sql, struct vg_error *err)
+{
+    return sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK ? VG_OK
+                                                                : vgi_db_fail(db, "write", err);
+}
+
+enum vg_err vgi_db_prepare(sqlite3 *db, const char *sql, sqlite3_stmt **out, struct vg_error *err)
+{
+    return sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, out, NULL) == SQLITE_OK
+               ? VG_OK
+               : vgi_db_fail(db, "prepare", err);
+}
+
+enum vg_err vgi_db_int(sqlite3 *db, const char *sql, int64_t a, int64_t b, int64_t *out,
+                       struct vg_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    enum vg_err rc = vgi_db_prepare(db, sql, &s, err);
+    if (rc != VG_OK) {
+        return rc;
+    }
+    const int params = sqlite3_bind_parameter_count(s);
+    if (params >= 1) {
+        sqlite3_bind_int64(s, 1, a);
+    }
+    if (params >= 2) {
+        sqlite3_bind_int64(s, 2, b);
+    }
+    switch (sqlite3_step(s)) {
+    case SQLITE_ROW:
+        *out = sqlite3_column_int64(s, 0);
+        break;
+    case SQLITE_DONE:
+        rc = VG_E_NOTFOUND;
+        break;
+    default:
+        rc = vgi_db_fail(db, "read", err);
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+/* SQLite's own busy waits grow to 100 ms; the writers of this log hold the lock for some ms only.
+ */
+static int wait_for_writer(void *arg, int tries)
+{
+    (void)arg;
+    if (tries >= VGI_BUSY_MS * 1000 / BUSY_STEP_US) {
+        return 0;
+    }
+    usleep(BUSY_STEP_US);
+    return 1;
+}
+
+/* SQLite's locks and shared memory do not work between machines. */
+static enum vg_err check_local(const char *path, struct vg_error *err)
+{
+    static const unsigned long remote[] = {0x6969,     0x517B,     0xFF534D42,
+                                           0xFE534D42, 0x01021997, 0x00C36400};
+    struct statfs fs;
+    if (statfs(path, &fs) != 0) {
+        return VG_OK;
+    }
+    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++) {
+        if (((unsigned long)fs.f_type & 0xffffffffUL) == remote[i]) {
+            return vg_fail(err, VG_E_UNSUPPORTED,
+                           "%s: lies on a network file system: a log file needs a local one", path);
+        }
+    }
+    return VG_OK;
+}
+
+/* Reads who made the file, through a connection that cannot write. `*fresh` when it is empty. */
+static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *err)
+{
+    sqlite3 *db = NULL;
+    int64_t application = 0, version = 0, tables = 0;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+        const enum vg_err rc = vg_fail(err, VG_E_DENIED, "%s: cannot be opened: %s", path,
+                                       db == NULL ? "no memory" : sqlite3_errmsg(db));
+        sqlite3_close(db);
+        return rc;
+    }
+    sqlite3_busy_handler(db, wait_for_writer, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    enum vg_err rc = vgi_db_int(db, "PRAGMA application_id", 0, 0, &application, err);
+    if (rc == VG_OK) {
+        rc = vgi_db_int(db, "PRAGMA user_version", 0, 0, &version, err);
+    }
+    if (rc == VG_OK) {
+        rc = vgi_db_int(db, "SELECT count(*) FROM sqlite_schema", 0, 0, &tables, err);
+    }
+    if (rc == VG_OK && application == VGI_APPLICATION_ID && version > VGI_SCHEMA_VERSION) {
+        rc = vg_fail(err, VG_E_VERSION,
+                     "%s: was made by a newer version (schema %" PRId64 ", accepted: up to %d)",
+                     path, version, VGI_SCHEMA_VERSION);
+    } else if (rc == VG_OK && application != VGI_APPLICATION_ID &&
+               (application != 0 || tables != 0)) {
+        rc = vg_fail(err, VG_E_VERSION,
+                     "%s: belongs to another program (application_id 0x%08" PRIx64
+                     ", accepted: 0x%08x)",
+                     path, application, VGI_APPLICATION_ID);
+    }
+    sqlite3_close(db);
+    if (rc == VG_OK) {
+        *fresh = application == 0;
+    }
+    return rc;
+}
+
+/* Both are read back: an ignored PRAGMA would silently cost durability. */
+static enum vg_err set_durable(sqlite3 *db, struct vg_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    enum vg_err rc = vgi_db_prepare(db, "PRAGMA journal_mode=WAL", &s, err);
+    if (rc != VG_OK) {
+        return rc;
+    }
+    const int step = sqlite3_step(s);
+    const char *mode = step == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+    if (step != SQLITE_ROW) {
+        rc = vgi_db_fail(db, "journal_mode", err);
+    } else if (mode == NULL || strcmp(mode, "wal") != 0) {
+        rc = vg_fail(err, VG_E_UNSUPPORTED, "%s: journal_mode is '%s', accepted: wal",
+                     sqlite3_db_filename(db, "main"), mode == NULL ? "" : mode);
+    }
+    sqlite3_finalize(s);
+    int64_t sync = -1;
+    if (rc == VG_OK) {
+        rc = vgi_db_exec(db,
+                         "PRAGMA synchronous=FULL; PRAGMA journal_size_limit=67108864;"
+                         "PRAGMA wal_autocheckpoint=0; PRAGMA cell_size_check=ON;"
+                         "PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY",
+                         err);
+    }
+    if (rc == VG_OK) {
+        rc = vgi_db_int(db, "PRAGMA synchronous", 0, 0, &sync, err);
+    }
+    if (rc == VG_OK && sync != 2) {
+        rc = vg_fail(err, VG_E_UNSUPPORTED, "%s: synchronous is %" PRId64 ", accepted: 2 (FULL)",
+                     sqlite3_db_filename(db, "main"), sync);
+    }
+    return rc;
+}
+
+static enum vg_err create_schema(sqlite3 *db, struct vg_error *err)
+{
+    static const char sql[] =
+        "CREATE TABLE IF NOT EXISTS topic(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+        " compact INTEGER NOT NULL, retain_ms INTEGER NOT NULL, next INTEGER NOT NULL,"
+        " trimmed INTEGER NOT NULL);"
+        "CREATE TABLE IF NOT EXISTS grp(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+        " epoch INTEGER NOT NULL, instance TEXT NOT NULL);"
+        "CREATE TABLE IF NOT EXISTS pos(grp INTEGER NOT NULL, topic INTEGER NOT NULL,"
+        " next INTEGER NOT NULL, PRIMARY KEY(grp, topic)) WITHOUT ROWID;";
+    char ids[96];
+    snprintf(ids, sizeof ids, "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT",
+             VGI_APPLICATION_ID, VGI_SCHEMA_VERSION);
+    enum vg_err rc = vgi_db_exec(db, "BEGIN IMMEDIATE", err);
+    if (rc == VG_OK) {
+        rc = vgi_db_exec(db, sql, err);
+    }
+    if (rc == VG_OK) {
+        rc = vgi_db_exec(db, ids, err);
+    }
+    return rc;
+}
+
+/* Made here, so that the -wal and -shm files inherit its mode. */
+static enum vg_err create_file(const char *path, struct vg_error *err)
+{
+    const int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0640);
+    if (fd < 0) {
+        return errno == EEXIST
+                   ? VG_OK
+                   : vg_fail(err, VG_E_DENIED, "%s: cannot be made: %s", path, strerror(errno));
+    }
+    close(fd);
+    return VG_OK;
+}
+
+enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct vg_error *err)
+{
+    struct stat st;
+    enum vg_err rc = VG_OK;
+    if (stat(path, &st) != 0) {
+        if (errno != ENOENT || (flags & VG_DLOG_MAY_CREATE) == 0) {
+            return vg_fail(err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_DENIED,
+                           errno == ENOENT ? "%s: there is no log (%s): 'vigia init' makes one"
+                                           : "%s: %s",
+                           path, strerror(errno));
+        }
+        rc = create_file(path, err);
+    } else if (!S_ISREG(st.st_mode)) {
+        return vg_fail(err, VG_E_INVALID, "%s: is not a file", path);
+    }
+    bool fresh = false;
+    if (rc == VG_OK) {
+        rc = check_local(path, err);
+    }
+    if (rc == VG_OK) {
+        rc = check_owner(path, &fresh, err);
+    }
+    if (rc == VG_OK && fresh && (flags & VG_DLOG_MAY_CREATE) == 0) {
+        rc = vg_fail(err, VG_E_NOTFOUND, "%s: is empty: 'vigia init' makes a log of it", path);
+    }
+    if (rc != VG_OK) {
+        return rc;
+    }
+    sqlite3 *db = NULL;
+    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
+        rc = vgi_db_fail(db, "open", err);
+    } else if (sqlite3_db_readonly(db, "main") == 1) {
+        rc = vg_fail(err, VG_E_DENIED, "%s: may not be written", path);
+    } else {
+        sqlite3_busy_handler(db, wait_for_writer, NULL);
+        rc = set_durable(db, err);
+    }
+    if (rc == VG_OK && fresh) {
+        rc = create_schema(db, err);
+    }
+    if (rc != VG_OK) {
+        sqlite3_close(db);
+        return rc;
+    }
+    *out = db;
+    return VG_OK;
+}
+
+static enum vg_err load_topics(struct vgi_conn *c, struct vg_error *err)
+{
+    sqlite3_stmt *s = NULL;
+    enum vg_err rc =
+        vgi_db_prepare(c->db, "SELECT name, id, compact, retain_ms FROM topic", &s, err);
+    if (rc != VG_OK) {
+        return rc;
+    }
+    const size_t prefix = strlen(c->log->conf->prefix);
+    int step;
+    while ((step = sqlite3_step(s)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(s, 0);
+        enum vg_topic t;
+        if (name == NULL || strncmp(name, c->log->conf->prefix, prefix) != 0 ||
+            vg_topic_by_name(vg_span_str(name + prefix), &t) != VG_OK) {
+            continue;
+        }
+        c->topic[t] = (struct vgi_topic){true, sqlite3_column_int64(s, 1),
+                                         sqlite3_column_int(s, 2) != 0, sqlite3_column_int64(s, 3)};
+    }
+    if (step != SQLITE_DONE) {
+        rc = vgi_db_fail(c->db, "read topics", err);
+    }
+    sqlite3_finalize(s);
+    return rc;
+}
+
+enum vg_err vgi_conn_open(const struct vgi_sqlite *log, struct vgi_conn *c, struct vg_error *err)
+{
+    *c = (struct vgi_conn){.log = log};
+    enum vg_err rc = vgi_db_open(log->path, 0, &c->db, err);
+    if (rc == VG_OK) {
+        rc = load_topics(c, err);
+    }
+    if (rc != VG_OK) {
+        vgi_conn_close(c);
+    }
+    return rc;
+}
+
+void vgi_conn_close(struct vgi_conn *c)
+{
+    sqlite3_close(c->db);
+    c->db = NULL;
+}
+
+enum vg_err vgi_conn_need(const struct vgi_conn *c, enum vg_topic t, struct vg_error *err)
+{
+    if (!c->topic[t].exists) {
+        return vg_fail(err, VG_E_NOTFOUND, "%s: topic %s%s does not exist: 'vigia init' makes it",
+                       c->log->path, c->log->conf->prefix, vg_topic_spec(t)->name);
+    }
+    return VG_OK;
+}
