@@ -48,4 +48,7 @@ struct vg_source_ops {
     void (*close)(void *self);
 };
 
+/* Every member is there: registration refuses a kind that lacks one. */
+bool vg_source_ops_complete(const struct vg_source_ops *ops);
+
 #endif
