@@ -27,6 +27,7 @@ struct vg_alarm_engine {
     bool *listed; /* by sensor: in `dirty` */
     struct vg_rules_state collectors;
     int64_t clock_ms;
+    bool ask_periods; /* as soon as the clock runs */
     struct vg_alarm_engine_counters counters;
 };
 
@@ -136,6 +137,7 @@ void vg_alarm_engine_restored(struct vg_alarm_engine *e)
         vgi_heap_set(&e->expiry, i, vg_rules_expiry(e->rules.conf, &e->states[i]));
         settle(e, i);
     }
+    e->ask_periods = true;
 }
 
 static int64_t collector_deadline(const struct vg_alarm_engine *e)
@@ -199,6 +201,9 @@ size_t vg_alarm_engine_advance(struct vg_alarm_engine *e, int64_t now_ms, size_t
     if (e->collectors.seen_ms == VG_LONG_AGO_MS) {
         /* The wait for a first heartbeat begins with time itself. */
         e->collectors.seen_ms = e->clock_ms;
+    }
+    if (e->ask_periods) {
+        vg_alarm_engine_devices_changed(e);
     }
     while (told < max && fire_one(e, e->clock_ms, &told)) {
     }
@@ -301,10 +306,8 @@ void vg_alarm_engine_command(struct vg_alarm_engine *e, const struct vg_command 
 
 void vg_alarm_engine_devices_changed(struct vg_alarm_engine *e)
 {
-    if (e->clock_ms == VG_LONG_AGO_MS) {
-        return;
-    }
-    for (uint32_t i = 0; i < e->count; i++) {
+    e->ask_periods = e->clock_ms == VG_LONG_AGO_MS;
+    for (uint32_t i = 0; i < e->count && !e->ask_periods; i++) {
         struct vg_rules_state *s = &e->states[i];
         vg_rules_supervise(&e->rules, s, e->period(e->arg, s->device, s->sensor), e->clock_ms);
         settle(e, i);

@@ -16,7 +16,9 @@ static struct vg_store_mark *oldest(struct vg_rules_state *s)
 {
     struct vg_store_mark *found = &s->store[0];
     for (unsigned i = 1; i < s->store_count; i++) {
-        if (s->store[i].newest_ms < found->newest_ms) {
+        const struct vg_store_mark *other = &s->store[i];
+        if (other->newest_ms < found->newest_ms ||
+            (other->newest_ms == found->newest_ms && other->store < found->store)) {
             found = &s->store[i];
         }
     }

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""Random sequences through both implementations of the rules: the C one (rules_transcript --print) and tests/rules/naive.py.
+
+  random_test.py [--seed N] [--count N]
+
+Sequences have duplicates, late readings, equal times, several stores (more than are remembered), commands, silence, lost
+heartbeats, and restarts with what was stored. A difference prints the seed, the sequence up to there, and both tellings.
+"""
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import naive  # noqa: E402
+
+SENSORS = ("hall", "attic", "pi")
+
+
+def sequence(rng):
+    """The lines of one random life."""
+    conf = {"strikes": rng.choice((1, 2, 3, 3, 3, 10)), "window": rng.choice((50, 200, 1000, "never")),
+            "normal_resets": rng.choice((0, 0, 1)), "supervision": rng.choice((0, 1)), "k": rng.choice((1, 2, 3)),
+            "alive": 40, "heartbeat": rng.choice((60, 300))}
+    lines = ["conf " + " ".join(f"{k}={v}" for k, v in conf.items())]
+    for device in ("pi", "pi2"):
+        lines.append(f"period {device} {rng.choice((0, 30, 100))}")
+    now = 1000
+    next_seq = {}
+    sent = []
+    stores = [f"{rng.getrandbits(64):x}" for _ in range(rng.choice((1, 2, 12)))]
+    for _ in range(rng.randrange(5, 120)):
+        now += rng.choice((0, 0, 1, 5, 10, 30, 80))
+        kind = rng.random()
+        if kind < 0.62:
+            lines.append(reading(rng, now, stores, next_seq, sent))
+        elif kind < 0.70 and sent:
+            lines.append(rng.choice(sent))          # delivered again, as it was
+        elif kind < 0.78:
+            lines.append(f"tick {now + rng.choice((0, 40, 200))}")
+        elif kind < 0.86:
+            lines.append(f"beat {now}")
+        elif kind < 0.93:
+            alarm = f"{rng.choice(SENSORS + ('nobody', 'collectors/0'))}:{rng.choice(naive.ALL_TYPES + ('fire',))}"
+            number = rng.choice(("0", "1", "1", "2", "3", "4", "01", "x"))
+            lines.append(f"{rng.choice(('ack', 'ack', 'ack', 'reset'))} {alarm}:{number} at={now} who=ana")
+        elif kind < 0.97:
+            lines.append("restart")
+        else:
+            lines.append(f"period {rng.choice(('pi', 'pi2'))} {rng.choice((0, 30, 100))}")
+    return lines
+
+
+def reading(rng, now, stores, next_seq, sent):
+    sensor = rng.choice(SENSORS)
+    device = rng.choice(("pi", "pi", "pi", "pi2"))
+    at = max(0, now - rng.choice((0, 0, 0, 0, 1, 10, 60, 300)) + rng.choice((0, 0, 0, 0, 0, 500)))
+    words = [f"r {sensor} at={at} rx={now} dev={device}"]
+    what = rng.random()
+    if sensor == "pi" and what < 0.7:
+        words.append("event=" + rng.choice(("alive", "alive", "gap", "storage", "clock")))
+    elif what < 0.2:
+        words.append("ok")
+    else:
+        if rng.random() < 0.3:
+            words.append(f"motion={rng.choice((0, 1))}")
+        if rng.random() < 0.7:
+            words.append(f"smoke={rng.choice((0, 1, 1))}")
+        if rng.random() < 0.5:
+            words.append(f"temp={rng.choice((20, 30, 31, 40.5))}")
+        if rng.random() < 0.5:
+            words.append("max=30")
+    if rng.random() < 0.2:
+        words.append("q=" + rng.choice(("unsynced", "stale", "warming-up", "fault")))
+    if rng.random() < 0.9:
+        store, lane = rng.choice(stores), rng.choice("uuur")
+        seq = next_seq.get((store, lane), rng.choice((0, 1, 7)))
+        next_seq[store, lane] = seq + 1
+        words.append(f"id={store}:{lane}:{seq}")
+    line = " ".join(words)
+    sent.append(line)
+    return line
+
+
+def told_by_naive(lines, steps=None):
+    told = []
+    model = naive.Naive(told.append)
+    for n, line in enumerate(lines):
+        model.line(line)
+        if steps is not None:
+            steps.append((n, len(told)))
+    return told
+
+
+def told_by_c(program, lines):
+    done = subprocess.run([program, "--print"], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise SystemExit(f"{program}: exit {done.returncode}\n{done.stderr}\n" + "\n".join(lines))
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def difference(naive_events, c_events):
+    """Index of the first event that the two do not agree on, else None. Each field that naive tells must be the same."""
+    for i in range(max(len(naive_events), len(c_events))):
+        if i >= len(naive_events) or i >= len(c_events):
+            return i
+        theirs = c_events[i]
+        for key, value in naive_events[i].items():
+            if theirs.get(key) != value:
+                return i
+        for key in ("raised_ms", "first_ms", "strikes", "count", "seq", "reason"):
+            if key in theirs and key not in naive_events[i]:
+                return i
+    return None
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--count", type=int, default=int(os.environ.get("VIGIA_RANDOM_COUNT", "2500")))
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
+    program = os.path.join(os.environ.get("VIGIA_BINARY_DIR", "build/host"), "tests", "rules_transcript")
+    print(f"seed {seed}, {options.count} sequences", flush=True)
+    events = 0
+    kinds = {}
+    for i in range(options.count):
+        lines = sequence(random.Random(f"{seed}/{i}"))
+        steps = []
+        ours = told_by_naive(lines, steps)
+        theirs = told_by_c(program, lines)
+        at = difference(ours, theirs)
+        if at is not None:
+            line = next((n for n, count in steps if count > at), len(lines) - 1)
+            print("\n".join(lines[: line + 1]))
+            print(f"seed {seed}, sequence {i}: event {at} differs, at the line above")
+            print("naive:", json.dumps(ours[at]) if at < len(ours) else "nothing")
+            print("C:    ", json.dumps(theirs[at]) if at < len(theirs) else "nothing")
+            return 1
+        events += len(ours)
+        for event in ours:
+            name = event["event"] + " " + event.get("type", "-")
+            kinds[name] = kinds.get(name, 0) + 1
+    print(f"{events} events agree: " + ", ".join(f"{k} {v}" for k, v in sorted(kinds.items())))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
