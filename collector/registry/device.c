@@ -94,9 +94,7 @@ bool vg_device_may(const struct vg_device *device, struct vg_span sensor)
     return false;
 }
 
-/* ---- encode
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- encode ---- */
 
 static enum vg_err check(const struct vg_device *device, struct vg_error *err)
 {
@@ -184,9 +182,7 @@ enum vg_err vg_device_encode(const struct vg_device *device, char *out, size_t s
     return VG_OK;
 }
 
-/* ---- decode
- * -------------------------------------------------------------------------------------------------------
- */
+/* ---- decode ---- */
 
 /* Bounds nesting before cJSON sees the text: it recurses. Strings are skipped with their escapes.
  */

@@ -72,9 +72,7 @@ enum vg_err vg_device_encode(const struct vg_device *device, char *out, size_t s
 enum vg_err vg_device_decode(struct vg_span json, struct vg_device *out,
                              struct vg_error *err) VG_NODISCARD;
 
-/* ---- the table
- * --------------------------------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 struct vg_dlog;
 struct vg_devices;

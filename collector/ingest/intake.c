@@ -1,0 +1,133 @@
+/* The log side: readings in, verdicts out; heartbeats; refused payloads. */
+#include "inside.h"
+
+#include "vigia/log.h"
+#include "vigia/record.h"
+
+#include <inttypes.h>
+
+static void log_is(struct vgi_collector *c, const struct vg_dlog_verdict *verdict)
+{
+    bool good = verdict->result == VG_OK;
+
+    if (good != c->log_good) {
+        if (good) {
+            vg_log_info("log-good", "url=%s", VG_Q(c->conf->log.url));
+        } else {
+            vg_log_error("log-failing", "error=%s maybe_persisted=%d", vg_err_name(verdict->result),
+                         verdict->maybe_persisted);
+        }
+    }
+    c->log_good = good;
+}
+
+static void on_reading_verdict(void *arg, const struct vg_dlog_verdict *verdict)
+{
+    struct vgi_pending *p = arg;
+    struct vgi_collector *c = p->owner;
+
+    log_is(c, verdict);
+    if (verdict->result == VG_OK) {
+        vgi_count(VGI_M_READINGS);
+    } else {
+        vgi_count(VGI_M_READINGS_FAILED);
+        p->failed = true;
+    }
+    if (--p->outstanding == 0) {
+        vgi_answer(c, p);
+    }
+}
+
+bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const struct vg_batch *batch)
+{
+    char value[VG_RECORD_MAX];
+    size_t len = 0;
+
+    /* Whole or not at all as far as the queue goes: the room is looked at before the first one. */
+    if (vg_dlog_appender_pending(c->appender) + batch->count > (size_t)c->conf->log.queue_max) {
+        vg_log_warn("log-queue-full", "queue_max=%" PRId64, c->conf->log.queue_max);
+        return false;
+    }
+    for (size_t i = 0; i < batch->count; i++) {
+        const struct vg_reading *reading = &batch->readings[i];
+        enum vg_err rc = vg_record_encode(reading, value, sizeof(value), &len);
+        if (rc == VG_OK) {
+            rc = vg_dlog_append(c->appender, VG_TOPIC_READINGS, -1, vg_span_str(reading->sensor),
+                                vg_span(value, len), on_reading_verdict, p);
+        }
+        if (rc != VG_OK) {
+            /* What is queued already may become durable: the device sends all of it again under the
+             * same identity. */
+            vg_log_warn("append-refused", "error=%s", vg_err_name(rc));
+            vgi_count(VGI_M_READINGS_FAILED);
+            p->failed = true;
+            break;
+        }
+        p->outstanding++;
+    }
+    return p->outstanding > 0;
+}
+
+static void on_heartbeat_verdict(void *arg, const struct vg_dlog_verdict *verdict)
+{
+    log_is(arg, verdict);
+    vgi_count(verdict->result == VG_OK ? VGI_M_HEARTBEATS : VGI_M_HEARTBEATS_FAILED);
+}
+
+void vgi_intake_heartbeat(struct vgi_collector *c)
+{
+    int64_t now_ms = vg_now_wall(c->clock).ms;
+    struct vg_heartbeat beat = {.time_ms = now_ms, .received_ms = now_ms};
+    char value[VG_RECORD_MAX];
+    size_t len = 0;
+
+    if (!vg_str_copy(c->conf->instance, beat.instance, sizeof(beat.instance)) ||
+        vg_heartbeat_encode(&beat, value, sizeof(value), &len) != VG_OK) {
+        return; /* the configuration was checked: this cannot be */
+    }
+    for (int32_t p = 0; p < c->partitions; p++) {
+        enum vg_err rc =
+            vg_dlog_append(c->appender, VG_TOPIC_READINGS, p, vg_span_str(beat.instance),
+                           vg_span(value, len), on_heartbeat_verdict, c);
+        if (rc != VG_OK) {
+            vgi_count(VGI_M_HEARTBEATS_FAILED);
+            vg_log_warn("heartbeat-refused", "partition=%d error=%s", p, vg_err_name(rc));
+        }
+    }
+}
+
+static void on_rejected_verdict(void *arg, const struct vg_dlog_verdict *verdict)
+{
+    (void)arg;
+    vgi_count(verdict->result == VG_OK ? VGI_M_REJECTED : VGI_M_REJECTED_DROPPED);
+}
+
+void vgi_intake_reject(struct vgi_collector *c, const struct vgi_request *request,
+                       const struct vgi_verdict *verdict)
+{
+    /* A larger body is no payload that anybody could want back: its beginning is kept. */
+    size_t kept = request->body.len < VG_BODY_MAX ? request->body.len : VG_BODY_MAX;
+    char body[2 * VG_BODY_MAX + 1], value[sizeof(body) + 512], code[VG_COAP_TEXT_MAX];
+
+    if (request->device == NULL) {
+        return;
+    }
+    if (vgi_bucket_take(&c->rejected, vg_now_mono(c->clock)) > 0) {
+        vgi_count(VGI_M_REJECTED_DROPPED);
+        return;
+    }
+    vg_hex(request->body.at, kept, body);
+    int len = snprintf(value, sizeof(value),
+                       "{\"v\":1,\"device\":\"%s\",\"time_ms\":%" PRId64
+                       ",\"resource\":\"%s\",\"format\":%d,\"code\":\"%s\",\"reason\":\"%s\","
+                       "\"bytes\":%zu,\"body_hex\":\"%s\"}",
+                       request->device->name, request->now.ms,
+                       request->resource == VGI_OK ? VG_PATH_OK : VG_PATH_READINGS,
+                       request->has_format ? (int)request->format : -1,
+                       vg_coap_text(verdict->code, code), verdict->reason, request->body.len, body);
+    if (len < 0 || (size_t)len >= sizeof(value) ||
+        vg_dlog_append(c->appender, VG_TOPIC_REJECTED, -1, vg_span_str(request->device->name),
+                       vg_span(value, (size_t)len), on_rejected_verdict, c) != VG_OK) {
+        vgi_count(VGI_M_REJECTED_DROPPED);
+    }
+}
