@@ -77,14 +77,9 @@ static const char *file_or_none(const struct load *load, char *place)
 
 /* --- sections --- */
 
-static size_t plain_count(const struct vg_conf_table *table)
-{
-    return table->item_count;
-}
-
 static int *seen_of_block(const struct load *load, const struct vg_conf_each *each, size_t block)
 {
-    size_t at = plain_count(load->table);
+    size_t at = load->table->item_count;
     for (const struct vg_conf_each *e = load->table->each; e != each; e++) {
         at += e->max * e->item_count;
     }

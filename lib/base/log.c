@@ -191,10 +191,8 @@ static bool is_plain(const char *s)
         return false;
     }
     for (; *s != '\0'; s++) {
-        if (*s <= ' ' || *s == '"' || *s == '=' || *s == '\\' || *s == 0x7f) {
-            return false; /* bytes from 0x80 are negative or handled as quoted */
-        }
-        if ((unsigned char)*s >= 0x80) {
+        unsigned char c = (unsigned char)*s;
+        if (c <= ' ' || c >= 0x7f || c == '"' || c == '=' || c == '\\') {
             return false;
         }
     }
@@ -249,7 +247,8 @@ static size_t key_len(const char *s)
 {
     size_t len = strcspn(s, "= \"\\");
     for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)s[i] <= ' ' || (unsigned char)s[i] >= 0x7f) {
+        unsigned char c = (unsigned char)s[i];
+        if (c <= ' ' || c >= 0x7f) {
             return 0;
         }
     }
@@ -316,9 +315,6 @@ static void put_json_member(struct text *t, const char *key, size_t len, const c
                             const char *end)
 {
     size_t mark = t->len;
-    if (t->cut) {
-        return;
-    }
     put(t, ",\"", 2);
     put(t, key, len);
     put(t, "\":", 2);

@@ -116,7 +116,8 @@ static void durations_and_sizes_have_units(void **state)
         assert_int_equal(vg_conf_parse_size(sizes[i].text, &value, NULL), VG_OK);
         assert_true(value == sizes[i].value);
     }
-    static const char *const wrong[] = {"", "10", "s", "10 s", "10x", "1.5s", "-", "--1s", "1-s"};
+    static const char *const wrong[] = {"",     "10", "s",    "10 s", "10x",
+                                        "1.5s", "-",  "--1s", "1-s",  "-s"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_int_equal(vg_conf_parse_duration(wrong[i], &value, &error), VG_E_INVALID);
     }
@@ -174,7 +175,7 @@ static void a_secret_is_never_shown_in_an_error(void **state)
 static void what_a_file_could_not_say_is_refused_from_the_command_line_too(void **state)
 {
     (void)state;
-    assert_int_equal(load_set("b.text=  trimmed\t"), VG_OK);
+    assert_int_equal(load_set("b.text=  trimmed \t"), VG_OK);
     assert_string_equal(object.text, "trimmed");
     assert_int_equal(load_set("b.text=a;b"), VG_OK);
     set_refused("b.text=a ;b", VG_E_INVALID,
@@ -418,6 +419,111 @@ static void a_default_that_its_own_table_refuses_is_told(void **state)
     assert_string_equal(error.text, "default: default.n: '11', accepted: 0 to 10");
 }
 
+static void a_default_of_a_block_that_its_own_table_refuses_is_told(void **state)
+{
+    (void)state;
+    static const struct vg_conf_item items[] = {
+        VG_CONF_INT(struct sample_block, weight, "", "weight", "0", 1, 9, NULL, "Wrong.")};
+    struct vg_conf_each each = sample_each[0];
+    each.items = items;
+    each.item_count = 1;
+    struct vg_conf_table table = sample_table;
+    table.each = &each;
+    struct vg_conf_sources from = {.file = "a.ini", .ignore_environment = true};
+    vgt_write("a.ini", "[peer x]\n");
+    assert_int_equal(vg_conf_load(&table, &from, &object, &error), VG_E_RANGE);
+    assert_string_equal(error.text, "default: peer x.weight: '0', accepted: 1 to 9");
+}
+
+static void two_kinds_of_blocks_do_not_mix(void **state)
+{
+    (void)state;
+    struct two {
+        struct sample_block a[2], b[2];
+        size_t a_count, b_count;
+    } two;
+    struct vg_conf_each each[2] = {sample_each[0], sample_each[0]};
+    each[0].array_offset = offsetof(struct two, a);
+    each[0].count_offset = offsetof(struct two, a_count);
+    each[1].section = "other";
+    each[1].array_offset = offsetof(struct two, b);
+    each[1].count_offset = offsetof(struct two, b_count);
+    each[0].max = each[1].max = 2;
+    const struct vg_conf_table table = {
+        .program = "two", .each = each, .each_count = 2, .object_size = sizeof two};
+    struct vg_conf_sources from = {.file = "a.ini", .ignore_environment = true};
+    vgt_write("a.ini", "[other x]\naddress = 1\n[peer x]\naddress = 2\n[other y]\naddress = 3\n");
+    assert_int_equal(vg_conf_load(&table, &from, &two, &error), VG_OK);
+    assert_int_equal(two.a_count, 1);
+    assert_int_equal(two.b_count, 2);
+    assert_string_equal(two.a[0].address, "2");
+    assert_string_equal(two.b[0].address, "1");
+    assert_string_equal(two.b[1].address, "3");
+}
+
+static void a_list_of_accepted_names_is_cut_at_the_room_of_an_error(void **state)
+{
+    (void)state;
+    enum { COUNT = 60 };
+    static char names[COUNT][8];
+    static struct vg_conf_item items[COUNT];
+    static struct vg_conf_each each[COUNT];
+    static int64_t values[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(names[i], sizeof names[i], "name%d", i);
+        items[i] = (struct vg_conf_item){.section = names[i / 30],
+                                         .key = names[i],
+                                         .type = VG_CONF_T_INT,
+                                         .fallback = "1",
+                                         .help = "x",
+                                         .offset = (size_t)i * sizeof values[0]};
+        each[i] = sample_each[0];
+        each[i].section = names[i];
+        each[i].max = 0;
+    }
+    struct vg_conf_table table = {
+        .program = "x", .items = items, .item_count = COUNT, .object_size = sizeof values};
+    struct vg_conf_sources from = {.file = "a.ini", .ignore_environment = true};
+    vgt_write("a.ini", "[name0]\nx = 1\n");
+    for (int i = 0; i < COUNT; i++) {
+        items[i].section = names[0];
+    }
+    assert_int_equal(vg_conf_load(&table, &from, values, &error), VG_E_INVALID);
+    assert_int_equal(strlen(error.text), VG_ERROR_TEXT_MAX - 1);
+    for (int i = 0; i < COUNT; i++) {
+        items[i].section = names[i];
+    }
+    vgt_write("a.ini", "[x]\n");
+    assert_int_equal(vg_conf_load(&table, &from, values, &error), VG_E_INVALID);
+    assert_int_equal(strlen(error.text), VG_ERROR_TEXT_MAX - 1);
+    table.item_count = 0;
+    table.each = each;
+    table.each_count = COUNT;
+    assert_int_equal(vg_conf_load(&table, &from, values, &error), VG_E_INVALID);
+    assert_int_equal(strlen(error.text), VG_ERROR_TEXT_MAX - 1);
+}
+
+static void a_path_too_long_for_the_system_is_refused(void **state)
+{
+    (void)state;
+    static char path[8192];
+    struct vg_conf_sources from = {.file = path, .ignore_environment = true};
+    memset(path, 'x', sizeof path - 1);
+    assert_int_equal(vg_conf_load(&sample_table, &from, &object, &error), VG_E_IO);
+    static char content[VG_CONF_LINE_MAX];
+    snprintf(content, sizeof content, "include = %0900d\n", 0);
+    assert_int_equal(load(content), VG_E_IO);
+    /* A working directory that is gone has no name. */
+    assert_int_equal(mkdir("gone", 0700), 0);
+    assert_int_equal(chdir("gone"), 0);
+    assert_int_equal(rmdir("../gone"), 0);
+    enum vg_err code = load_sets(NULL, 0);
+    assert_int_equal(chdir(vgt_folder), 0);
+    assert_int_equal(code, VG_E_IO);
+    assert_string_equal(error.text,
+                        "the working directory cannot be named: No such file or directory");
+}
+
 static void a_repeated_section_may_be_split_and_comes_together(void **state)
 {
     (void)state;
@@ -452,6 +558,10 @@ int main(void)
         cmocka_unit_test(a_file_that_cannot_be_read_is_named),
         cmocka_unit_test(a_file_may_include_one_other),
         cmocka_unit_test(a_default_that_its_own_table_refuses_is_told),
+        cmocka_unit_test(a_default_of_a_block_that_its_own_table_refuses_is_told),
+        cmocka_unit_test(two_kinds_of_blocks_do_not_mix),
+        cmocka_unit_test(a_list_of_accepted_names_is_cut_at_the_room_of_an_error),
+        cmocka_unit_test(a_path_too_long_for_the_system_is_refused),
         cmocka_unit_test(a_repeated_section_may_be_split_and_comes_together),
     };
     return cmocka_run_group_tests(tests, vgt_folder_make, vgt_folder_remove);
