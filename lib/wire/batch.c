@@ -173,20 +173,19 @@ enum vg_err vg_batch_decode_ok(struct vg_span body, struct vg_wall now, struct v
     struct vg_json_str id;
     batch_clear(batch);
     vg_json_init(&j, body, VGI_DEPTH_MAX);
-    if (vg_json_peek(&j) != VG_JSON_ARRAY && vg_json_skip(&j) && vg_json_done(&j)) {
-        return vgi_batch_fail(batch, VG_REASON_SHAPE, 0, err);
+    if (vg_json_peek(&j) != VG_JSON_ARRAY && vgi_json_other(&j)) {
+        return vgi_batch_fail(batch, VG_REASON_SHAPE, (size_t)(j.at - j.start), err);
     }
     vg_json_array(&j);
     while (vg_json_element(&j)) {
-        size_t offset = (size_t)(j.at - j.start);
-        if (vg_json_peek(&j) != VG_JSON_STRING && vg_json_skip(&j)) {
-            return vgi_batch_fail(batch, VG_REASON_SHAPE, offset, err);
+        enum vg_reason reason = VG_REASON_NONE;
+        if (vg_json_peek(&j) != VG_JSON_STRING && vgi_json_other(&j)) {
+            reason = VG_REASON_SHAPE;
+        } else if (vg_json_string(&j, &id)) {
+            reason = add_ok(batch, id, now);
         }
-        if (vg_json_string(&j, &id)) {
-            enum vg_reason reason = add_ok(batch, id, now);
-            if (reason != VG_REASON_NONE) {
-                return vgi_batch_fail(batch, reason, offset, err);
-            }
+        if (reason != VG_REASON_NONE) {
+            return vgi_batch_fail(batch, reason, (size_t)(j.at - j.start), err);
         }
     }
     if (!vg_json_done(&j)) {
@@ -271,11 +270,8 @@ static void emit_refusal(const struct vg_batch *batch, size_t i, vg_line_fn *emi
     emit(arg, vg_jsonw_done(&w));
 }
 
-enum vg_err vg_batch_lines(enum vg_format format, struct vg_span body, struct vg_wall now,
-                           struct vg_batch *batch, vg_line_fn *emit, void *arg,
-                           struct vg_error *err)
+void vg_batch_emit(const struct vg_batch *batch, vg_line_fn *emit, void *arg)
 {
-    enum vg_err result = vg_batch_decode(format, body, now, batch, err);
     for (size_t i = 0; i < batch->count; i++) {
         if (batch->reasons[i] != VG_REASON_NONE) {
             emit_refusal(batch, i, emit, arg);
@@ -288,5 +284,13 @@ enum vg_err vg_batch_lines(enum vg_format format, struct vg_span body, struct vg
         (void)encoded;
         emit(arg, vg_span(line, len));
     }
+}
+
+enum vg_err vg_batch_lines(enum vg_format format, struct vg_span body, struct vg_wall now,
+                           struct vg_batch *batch, vg_line_fn *emit, void *arg,
+                           struct vg_error *err)
+{
+    enum vg_err result = vg_batch_decode(format, body, now, batch, err);
+    vg_batch_emit(batch, emit, arg);
     return result;
 }

@@ -584,6 +584,17 @@ bool vg_json_skip(struct vg_json *j)
     return vg_json_fail(j, VG_JSON_SYNTAX);
 }
 
+bool vgi_json_other(struct vg_json *j)
+{
+    (void)vg_json_peek(j);
+    const char *at = j->at;
+    if (!vg_json_skip(j)) {
+        return false;
+    }
+    j->at = at;
+    return true;
+}
+
 bool vg_json_done(struct vg_json *j)
 {
     if (j->error != VG_JSON_OK) {

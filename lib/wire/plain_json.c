@@ -107,10 +107,14 @@ enum vg_err vgi_decode_plain_json(struct vg_span body, struct vg_wall now, struc
     } else if (type == VG_JSON_ARRAY) {
         vg_json_array(&j);
         while (reason == VG_REASON_NONE && vg_json_element(&j)) {
-            reason = vg_json_peek(&j) == VG_JSON_OBJECT ? take_object(&j, b, now) : VG_REASON_SHAPE;
+            if (vg_json_peek(&j) == VG_JSON_OBJECT) {
+                reason = take_object(&j, b, now);
+            } else if (vgi_json_other(&j)) {
+                reason = VG_REASON_SHAPE;
+            }
         }
-    } else {
-        reason = type == VG_JSON_NONE ? VG_REASON_SYNTAX : VG_REASON_SHAPE;
+    } else if (vgi_json_other(&j)) {
+        reason = VG_REASON_SHAPE;
     }
     if (reason != VG_REASON_NONE) {
         return vgi_batch_fail(b, reason, (size_t)(j.at - j.start), err);

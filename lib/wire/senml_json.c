@@ -41,8 +41,8 @@ static enum vg_reason take_member(struct vg_json *j, struct vgi_record *rec, str
     if (reason != VG_REASON_NONE) {
         return reason;
     }
-    if (!take_label(j, rec, label) && j->error == VG_JSON_OK) {
-        return vg_json_peek(j) == VG_JSON_NONE ? VG_REASON_SYNTAX : VG_REASON_LABEL_TYPE;
+    if (!take_label(j, rec, label) && j->error == VG_JSON_OK && vgi_json_other(j)) {
+        return VG_REASON_LABEL_TYPE;
     }
     return VG_REASON_NONE;
 }
@@ -51,7 +51,7 @@ static enum vg_reason take_record(struct vg_json *j, struct vgi_resolver *resolv
                                   struct vgi_record *rec)
 {
     struct vg_json_str key;
-    if (vg_json_peek(j) != VG_JSON_OBJECT) {
+    if (vg_json_peek(j) != VG_JSON_OBJECT && vgi_json_other(j)) {
         return VG_REASON_SHAPE;
     }
     vgi_record_clear(rec);
@@ -77,10 +77,8 @@ enum vg_err vgi_decode_senml_json(struct vg_span body, struct vg_wall now, struc
     size_t records = 0;
     vg_json_init(&j, body, VGI_DEPTH_MAX);
     vgi_resolver_init(&resolver, b, now);
-    enum vg_json_type type = vg_json_peek(&j);
-    if (type != VG_JSON_ARRAY) {
-        enum vg_reason reason = type == VG_JSON_NONE ? VG_REASON_SYNTAX : VG_REASON_SHAPE;
-        return vgi_batch_fail(b, reason, (size_t)(j.at - j.start), err);
+    if (vg_json_peek(&j) != VG_JSON_ARRAY && vgi_json_other(&j)) {
+        return vgi_batch_fail(b, VG_REASON_SHAPE, (size_t)(j.at - j.start), err);
     }
     vg_json_array(&j);
     while (vg_json_element(&j)) {

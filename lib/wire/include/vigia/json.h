@@ -125,7 +125,7 @@ void vg_jsonw_string(struct vg_json_out *w, const char *text);
 void vg_jsonw_span(struct vg_json_out *w, struct vg_span text);
 void vg_jsonw_i64(struct vg_json_out *w, int64_t value);
 void vg_jsonw_u64(struct vg_json_out *w, uint64_t value);
-/* The shortest decimal that reads back as the same double. */
+/* A decimal that reads back as the same double; short wherever at most 15 digits are enough. */
 void vg_jsonw_double(struct vg_json_out *w, double value);
 void vg_jsonw_bool(struct vg_json_out *w, bool value);
 void vg_jsonw_null(struct vg_json_out *w);

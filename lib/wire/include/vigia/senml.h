@@ -62,10 +62,15 @@ size_t vg_batch_refusals(const struct vg_batch *batch, struct vg_refusal *out);
  * none is. */
 enum vg_coap vg_batch_code(const struct vg_batch *batch);
 
-/* Pretty-prints a body as the lines of `vigia decode`: one object in the fields of the readings
- * schema per good reading (record.h), one {"refused":index,"sensor":…,"code":"4.22","reason":…} per
- * refused one. `emit` gets each line without newline. Returns what vg_batch_decode returned. */
+/* A decoded batch as lines, one per reading: an object in the fields of the readings schema
+ * (record.h) for a good one,
+ * {"refused":index,"sensor":…,"code":"4.22","reason":…} for a refused one. `emit` gets each line
+ * without newline. */
 typedef void vg_line_fn(void *arg, struct vg_span line);
+void vg_batch_emit(const struct vg_batch *batch, vg_line_fn *emit, void *arg);
+
+/* What `vigia decode` does with a body: vg_batch_decode, whose result is returned, then
+ * vg_batch_emit. */
 enum vg_err vg_batch_lines(enum vg_format format, struct vg_span body, struct vg_wall now,
                            struct vg_batch *batch, vg_line_fn *emit, void *arg,
                            struct vg_error *err) VG_NODISCARD;
