@@ -93,8 +93,12 @@ void vg_fake_clock_advance_ms(struct vg_fake_clock *f, int64_t ms)
 void vg_wall_format(struct vg_wall t, char *out)
 {
     /* Floor division, so that a moment before 1970 keeps a fraction of 0 to 999. */
-    int64_t fraction = (t.ms % 1000 + 1000) % 1000;
-    time_t seconds = (time_t)((t.ms - fraction) / 1000);
+    int64_t fraction = t.ms % 1000;
+    time_t seconds = (time_t)(t.ms / 1000);
+    if (fraction < 0) {
+        fraction += 1000;
+        seconds--;
+    }
     struct tm parts;
     if (gmtime_r(&seconds, &parts) == NULL || parts.tm_year > 9999 - 1900 ||
         parts.tm_year < -1900) {

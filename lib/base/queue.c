@@ -23,7 +23,7 @@ struct vg_queue {
 
 enum vg_err vg_queue_new(size_t item_size, size_t max_items, struct vg_queue **out)
 {
-    if (item_size == 0 || max_items == 0) {
+    if (item_size == 0 || max_items == 0 || max_items > PTRDIFF_MAX / item_size) {
         return VG_E_RANGE;
     }
     struct vg_queue *q = calloc(1, sizeof *q);

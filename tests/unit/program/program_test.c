@@ -26,7 +26,7 @@
 
 #define PROGRAM     VIGIA_BINARY_DIR "/tests/vg_sample"
 #define DEADLINE_MS 20000
-#define ARGS_MAX    16
+#define ARGS_MAX    24
 
 static char folder[64];
 static char out[65536], err[65536];
@@ -62,15 +62,24 @@ static void write_config(const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-/* Starts the sample with these arguments; the last is NULL. */
+/* Starts the sample with these arguments; the last is NULL. $VIGIA_EMULATOR (words) runs it where
+ * it was built for another machine. */
 static struct child start(const char *const *args)
 {
     struct child c;
-    int ends[2];
-    char *argv[ARGS_MAX + 2] = {(char *)(uintptr_t)PROGRAM};
+    int ends[2], argc = 0;
+    char *argv[ARGS_MAX + 1] = {NULL}, emulator[256], *rest = emulator;
+    const char *words = getenv("VIGIA_EMULATOR");
+    snprintf(emulator, sizeof emulator, "%s", words == NULL ? "" : words);
+    for (char *word; (word = strsep(&rest, " ")) != NULL && argc < 8;) {
+        if (word[0] != '\0') {
+            argv[argc++] = word;
+        }
+    }
+    argv[argc++] = (char *)(uintptr_t)PROGRAM;
     for (int i = 0; args[i] != NULL; i++) {
-        assert_true(i < ARGS_MAX);
-        argv[i + 1] = (char *)(uintptr_t)args[i];
+        assert_true(argc < ARGS_MAX);
+        argv[argc++] = (char *)(uintptr_t)args[i];
     }
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     c.pid = fork();
@@ -80,7 +89,7 @@ static struct child start(const char *const *args)
         if (dup2(ends[1], STDOUT_FILENO) < 0 || dup2(errors, STDERR_FILENO) < 0) {
             _exit(99);
         }
-        execv(PROGRAM, argv);
+        execvp(argv[0], argv);
         _exit(99);
     }
     close(ends[1]);

@@ -12,7 +12,8 @@
 
 struct vg_queue;
 
-/* VG_E_RANGE when either size is 0, VG_E_NOMEM, VG_E_IO. */
+/* VG_E_RANGE when either size is 0 or both together are more than memory can hold, VG_E_NOMEM,
+ * VG_E_IO. */
 enum vg_err vg_queue_new(size_t item_size, size_t max_items, struct vg_queue **out) VG_NODISCARD;
 void vg_queue_free(struct vg_queue *q);
 /* Copies *item in. VG_E_FULL when full, VG_E_CLOSED after vg_queue_close. Any thread. */
