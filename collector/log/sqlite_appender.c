@@ -383,6 +383,14 @@ int vgi_sqlite_appender_fd(const void *self)
     return ((const struct appender *)self)->fd;
 }
 
+static void give(struct appender *a, struct item *it, struct vg_dlog_verdict verdict)
+{
+    a->pending--;
+    if (it->fn != NULL) {
+        it->fn(it->arg, &verdict);
+    }
+}
+
 static void give_all(struct appender *a, struct list *l)
 {
     size_t n = 0, bytes = 0;
@@ -390,10 +398,7 @@ static void give_all(struct appender *a, struct list *l)
         n++;
         bytes += weight(it);
         if (!it->told) {
-            a->pending--;
-            if (it->fn != NULL) {
-                it->fn(it->arg, &it->verdict);
-            }
+            give(a, it, it->verdict);
         }
         free(it);
     }
@@ -403,66 +408,68 @@ static void give_all(struct appender *a, struct list *l)
     pthread_mutex_unlock(&a->mutex);
 }
 
-/* Whom to tell that a record is too old, when the record itself is still being written. */
-struct late {
-    vg_dlog_verdict_fn *fn;
-    void *arg;
-};
-
-#define LATE_STEP 64 /* told in one dispatch */
-
-/* What is too old leaves the queue; what is being written is told that it may be durable, and
+/* What is too old leaves the queue; what is being written is told that it may be durable and
  * forgotten when it lands. The lists are in order of arrival, so the first young one ends the
- * search. With the mutex held. */
-static size_t expire(struct appender *a, struct list *unwritten, struct late *flying)
+ * search. With the mutex held; *late gets the ones to tell. */
+static size_t expire(struct appender *a, struct list *late, struct item **flying, size_t max)
 {
     const int64_t now = vgi_now_ms();
     size_t n = 0;
-    struct item *it = a->flight.head;
-    for (; it != NULL && it->deadline <= now && n < LATE_STEP; it = it->next) {
+    for (struct item *it = a->flight.head; it != NULL && it->deadline <= now && n < max;
+         it = it->next) {
         if (!it->told) {
             it->told = true;
-            flying[n++] = (struct late){it->fn, it->arg};
+            flying[n++] = it;
         }
     }
     while (a->queue.head != NULL && a->queue.head->deadline <= now) {
-        it = pop(&a->queue);
+        struct item *it = pop(&a->queue);
         it->verdict = (struct vg_dlog_verdict){VG_E_TIMEOUT, false, 0, -1};
-        push(unwritten, it);
+        push(late, it);
     }
     return n;
 }
 
+#define EXPIRE_STEP 64
+
 enum vg_err vgi_sqlite_appender_dispatch(void *self, struct vg_error *err)
 {
     struct appender *a = self;
-    struct list done, unwritten = {NULL, NULL};
-    struct late flying[LATE_STEP];
     uint64_t ignored;
     if (read(a->fd, &ignored, sizeof ignored) < 0 && errno != EAGAIN) {
         return vg_fail(err, VG_E_FATAL, "eventfd: %s", strerror(errno));
     }
+    struct list late = {NULL, NULL}, done;
+    struct {
+        vg_dlog_verdict_fn *fn;
+        void *arg;
+    } told[EXPIRE_STEP];
+    struct item *flying[EXPIRE_STEP];
     pthread_mutex_lock(&a->mutex);
     done = a->done;
     a->done = (struct list){NULL, NULL};
-    const size_t n = expire(a, &unwritten, flying);
-    const bool fatal = a->fatal;
-    const struct vg_error why = a->why;
-    if (fatal) {
-        pthread_cond_signal(&a->wake); /* refuse what is queued */
+    const size_t n = expire(a, &late, flying, EXPIRE_STEP);
+    for (size_t i = 0; i < n; i++) { /* the items may land and be gone once the mutex is free */
+        told[i].fn = flying[i]->fn;
+        told[i].arg = flying[i]->arg;
     }
+    const bool fatal = a->fatal;
+    if (fatal) {
+        pthread_cond_signal(&a->wake);
+    }
+    const struct vg_error why = a->why;
     pthread_mutex_unlock(&a->mutex);
     give_all(a, &done);
-    give_all(a, &unwritten);
+    give_all(a, &late);
     for (size_t i = 0; i < n; i++) {
-        const struct vg_dlog_verdict maybe = {VG_E_TIMEOUT, true, 0, -1};
+        const struct vg_dlog_verdict v = {VG_E_TIMEOUT, true, 0, -1};
         a->pending--;
-        if (flying[i].fn != NULL) {
-            flying[i].fn(flying[i].arg, &maybe);
+        if (told[i].fn != NULL) {
+            told[i].fn(told[i].arg, &v);
         }
     }
-    if (n == LATE_STEP) {
-        tell(a); /* there may be more */
+    if (n == EXPIRE_STEP) {
+        tell(a);
     }
     return fatal ? vg_fail(err, VG_E_FATAL, "%s", why.text) : VG_OK;
 }

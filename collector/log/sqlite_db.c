@@ -10,11 +10,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-/* Less than the gap that an appender leaves between two groups; a lock held for long is asked for
- * more seldom. */
-#define BUSY_STEP_US 100
-#define BUSY_TRIES   500
-#define BUSY_SLOW_US 1000
+#define BUSY_STEP_US 500
 
 enum vg_err vgi_db_fail(sqlite3 *db, const char *doing, struct vg_error *err)
 {
@@ -100,10 +96,10 @@ enum vg_err vgi_db_int(sqlite3 *db, const char *sql, int64_t a, int64_t b, int64
 static int wait_for_writer(void *arg, int tries)
 {
     (void)arg;
-    if (tries >= BUSY_TRIES + VGI_BUSY_MS * 1000 / BUSY_SLOW_US) {
+    if (tries >= VGI_BUSY_MS * 1000 / BUSY_STEP_US) {
         return 0;
     }
-    usleep(tries < BUSY_TRIES ? BUSY_STEP_US : BUSY_SLOW_US);
+    usleep(BUSY_STEP_US);
     return 1;
 }
 

@@ -333,17 +333,15 @@ class Naive:
             return
         sensor.period = period
         sensor.since = self.clock
-        sensor.dirty = True
         if not period:
             for type_ in ("silence", "device"):
                 if sensor.alarms[type_].state == "active":
                     self.clear(sensor, type_, self.clock, reason="not-supervised")
 
     def ask(self):
-        self.ask_periods = self.clock is None
-        if not self.ask_periods:
-            for sensor in self.sensors.values():
-                self.supervise(sensor, sensor.device)
+        self.ask_periods = False
+        for sensor in self.sensors.values():
+            self.supervise(sensor, sensor.device)
 
     # --- commands ------------------------------------------------------------------------------------------------------
 
@@ -390,7 +388,9 @@ class Naive:
             self.conf.update({k: number(v) for k, v in pairs.items()})
         elif verb == "period":
             self.periods[words[1]] = number(words[2])
-            self.ask()
+            self.ask_periods = True
+            if self.clock is not None:
+                self.advance(self.clock)
         elif verb == "r":
             self.advance_and_read(words[1], pairs)
         elif verb in ("ack", "reset"):

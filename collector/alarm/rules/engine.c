@@ -27,7 +27,7 @@ struct vg_alarm_engine {
     bool *listed; /* by sensor: in `dirty` */
     struct vg_rules_state collectors;
     int64_t clock_ms;
-    bool ask_periods; /* as soon as the clock runs */
+    size_t asked; /* sensors before this one have the period that their device says */
     struct vg_alarm_engine_counters counters;
 };
 
@@ -103,6 +103,7 @@ static struct vg_rules_state *state_of(struct vg_alarm_engine *e, const char *se
             return NULL;
         }
         *i = (uint32_t)e->count++;
+        e->asked += e->asked + 1 == e->count; /* a new one is asked with its first message */
         vgi_table_put(&e->table, at, slot, *i);
     }
     return &e->states[*i];
@@ -137,7 +138,7 @@ void vg_alarm_engine_restored(struct vg_alarm_engine *e)
         vgi_heap_set(&e->expiry, i, vg_rules_expiry(e->rules.conf, &e->states[i]));
         settle(e, i);
     }
-    e->ask_periods = true;
+    e->asked = 0;
 }
 
 static int64_t collector_deadline(const struct vg_alarm_engine *e)
@@ -192,6 +193,18 @@ static bool fire_one(struct vg_alarm_engine *e, int64_t now_ms, size_t *told)
     return false;
 }
 
+static void ask_periods(struct vg_alarm_engine *e, size_t max, size_t *told)
+{
+    while (e->asked < e->count && *told < max) {
+        uint32_t i = (uint32_t)e->asked++;
+        struct vg_rules_state *s = &e->states[i];
+        bool dirty = s->dirty;
+        vg_rules_supervise(&e->rules, s, e->period(e->arg, s->device, s->sensor), e->clock_ms);
+        *told += s->dirty && !dirty;
+        settle(e, i);
+    }
+}
+
 size_t vg_alarm_engine_advance(struct vg_alarm_engine *e, int64_t now_ms, size_t max)
 {
     size_t told = 0;
@@ -202,9 +215,7 @@ size_t vg_alarm_engine_advance(struct vg_alarm_engine *e, int64_t now_ms, size_t
         /* The wait for a first heartbeat begins with time itself. */
         e->collectors.seen_ms = e->clock_ms;
     }
-    if (e->ask_periods) {
-        vg_alarm_engine_devices_changed(e);
-    }
+    ask_periods(e, max, &told);
     while (told < max && fire_one(e, e->clock_ms, &told)) {
     }
     return told;
@@ -306,12 +317,7 @@ void vg_alarm_engine_command(struct vg_alarm_engine *e, const struct vg_command 
 
 void vg_alarm_engine_devices_changed(struct vg_alarm_engine *e)
 {
-    e->ask_periods = e->clock_ms == VG_LONG_AGO_MS;
-    for (uint32_t i = 0; i < e->count && !e->ask_periods; i++) {
-        struct vg_rules_state *s = &e->states[i];
-        vg_rules_supervise(&e->rules, s, e->period(e->arg, s->device, s->sensor), e->clock_ms);
-        settle(e, i);
-    }
+    e->asked = 0;
 }
 
 bool vg_alarm_engine_next_dirty(struct vg_alarm_engine *e, char *buf, struct vg_span *key,

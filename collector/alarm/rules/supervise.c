@@ -86,7 +86,8 @@ void vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_
     }
     s->period_ms = period_ms;
     s->since_ms = now_ms;
-    s->dirty = true;
+    /* Not worth storing by itself: after a restart the period is asked again, and a change then
+     * gives grace again. */
     if (period_ms == 0) {
         end_silence(rules, s, NULL, now_ms, "not-supervised");
     }

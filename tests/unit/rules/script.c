@@ -367,6 +367,9 @@ static bool period(struct script *s, const struct words *w)
     s->device[i].period_ms = number(w->at[2]);
     if (s->engine != NULL) {
         vg_alarm_engine_devices_changed(s->engine);
+        if (vg_alarm_engine_clock(s->engine) != VG_LONG_AGO_MS) {
+            vg_alarm_engine_advance(s->engine, vg_alarm_engine_clock(s->engine), SIZE_MAX);
+        }
     }
     return true;
 }

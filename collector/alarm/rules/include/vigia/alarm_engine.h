@@ -59,7 +59,8 @@ int64_t vg_alarm_engine_next(const struct vg_alarm_engine *e);
 void vg_alarm_engine_reading(struct vg_alarm_engine *e, const struct vg_reading *m);
 void vg_alarm_engine_heartbeat(struct vg_alarm_engine *e);
 void vg_alarm_engine_command(struct vg_alarm_engine *e, const struct vg_command *c);
-/* Asks the period of every sensor anew. */
+/* The period of every sensor is asked anew, by the next _advance; what that clears counts as a
+ * deadline told. */
 void vg_alarm_engine_devices_changed(struct vg_alarm_engine *e);
 
 /* Takes one changed state and encodes it into `buf` (VG_ALARM_STATE_MAX bytes); false when there is

@@ -1,0 +1,545 @@
+/* The live processor: records of the log into the engines of the partitions, events and states
+ * back, one commit.
+ *
+ *   turn:  devices ─► poll ─► handle each record ─► deadlines ─► states ─► commit
+ *
+ * A commit covers every record that was polled, so a batch is handled whole before it. What tells
+ * an event commits at the end of its batch, routine progress each commit_interval. When anything
+ * goes wrong in between, the transaction is dropped: the log then tells every partition anew, and
+ * the engines with what they had learnt are forgotten with it. */
+#include "alarm.h"
+#include "metrics.h"
+
+#include "vigia/devices.h"
+#include "vigia/dlog_admin.h"
+#include "vigia/dlog_processor.h"
+#include "vigia/log.h"
+#include "vigia/program.h"
+#include "vigia/random.h"
+#include "vigia/rules_json.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+/* One batch, so that the outputs of its worst case fit a transaction: each reading up to eight
+ * records (two pre-alarms that expire, two that begin, motion, the end of a silence and of a
+ * storage alarm, its state), each deadline two. */
+#define BATCH          1024
+#define DEADLINES_MAX  2048
+#define BATCHES_A_TURN 16
+#define COMMIT_RECORDS 4096  /* commit when so many wait, whatever the time */
+#define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
+static_assert(BATCH * 8 + DEADLINES_MAX * 2 + COMMIT_RECORDS <= VG_DLOG_TXN_RECORDS_MAX,
+              "the worst batch fits a transaction");
+
+#define TOPICS                                                                                     \
+    (VG_TOPIC_BIT(VG_TOPIC_READINGS) | VG_TOPIC_BIT(VG_TOPIC_COMMANDS) |                           \
+     VG_TOPIC_BIT(VG_TOPIC_DEVICES) | VG_TOPIC_BIT(VG_TOPIC_ALARMS) |                              \
+     VG_TOPIC_BIT(VG_TOPIC_ALARM_STATE))
+
+struct alarm;
+
+struct part {
+    struct alarm *alarm;
+    int32_t number;
+    struct vg_alarm_engine *engine; /* NULL: not ours */
+    struct vg_alarm_engine_counters counted;
+    bool caught_up;
+};
+
+struct alarm {
+    const struct vgi_alarm_conf *conf;
+    struct vg_loop *loop;
+    struct vg_dlog *log;
+    struct vg_devices *devices;
+    struct vg_dlog_processor *processor;
+    struct part *parts;
+    int32_t part_count;
+    vg_watch_id devices_watch, processor_watch;
+    vg_timer_id timer;
+    bool devices_changed;
+    bool uncommitted;  /* records were handled since the last commit */
+    bool urgent;       /* and an event was told */
+    bool broken;       /* the transaction cannot be committed */
+    bool commit_waits; /* refused for now */
+    bool failed;       /* the program ends */
+    size_t deadlines_left;
+    struct vg_mono commit_due, give_up;
+    uint64_t seed;
+    struct vg_reading reading;
+    struct vg_dlog_record records[BATCH];
+    char buf[VG_ALARM_STATE_MAX];
+};
+
+static void turn(void *arg);
+
+static void fail(struct alarm *a, const char *what, const struct vg_error *err)
+{
+    if (!a->failed) {
+        vg_log_error("alarm-failed", "doing=%s class=%s error=%s", what, vg_err_name(err->code),
+                     VG_Q(err->text));
+        a->failed = true;
+        vg_program_fail(VG_EXIT_FAIL);
+    }
+}
+
+static void append(struct alarm *a, enum vg_topic topic, int32_t partition, struct vg_span key,
+                   struct vg_span value)
+{
+    if (!a->broken &&
+        vg_dlog_processor_append(a->processor, topic, partition, key, value) != VG_OK) {
+        a->broken = true;
+    }
+}
+
+static void on_event(void *arg, const struct vg_alarm_event *event)
+{
+    struct part *p = arg;
+    char json[VG_ALARM_EVENT_MAX];
+    size_t len;
+    if (vg_alarm_event_encode(event, json, sizeof(json), &len) != VG_OK) {
+        p->alarm->broken = true;
+        return;
+    }
+    vgi_metrics_event(event->kind);
+    p->alarm->urgent = true;
+    append(p->alarm, VG_TOPIC_ALARMS, p->number, vg_span_str(event->sensor), vg_span(json, len));
+}
+
+static int64_t on_period(void *arg, const char *device, const char *sensor)
+{
+    const struct part *p = arg;
+    const struct vg_device *d = vg_devices_find(p->alarm->devices, vg_span_str(device));
+    if (d == NULL || d->state != VG_DEVICE_ACTIVE || d->period_ms == 0 ||
+        !vg_device_may(d, vg_span_str(sensor))) {
+        return 0;
+    }
+    return strcmp(device, sensor) == 0 ? p->alarm->conf->rules.alive_ms : d->period_ms;
+}
+
+static void on_device(void *arg, const char *name, const struct vg_device *now)
+{
+    struct alarm *a = arg;
+    (void)name;
+    (void)now;
+    a->devices_changed = true;
+}
+
+/* ---- partitions ---- */
+
+static void on_assigned(void *arg, int32_t number)
+{
+    struct alarm *a = arg;
+    struct part *p = &a->parts[number];
+    struct vg_alarm_engine_options options = {.conf = &a->conf->rules,
+                                              .partition = number,
+                                              .max_sensors = (size_t)a->conf->max_sensors,
+                                              .seed = a->seed,
+                                              .event = on_event,
+                                              .period = on_period,
+                                              .arg = p};
+    vg_alarm_engine_free(p->engine);
+    *p = (struct part){.alarm = a, .number = number};
+    if (vg_alarm_engine_new(&options, &p->engine) != VG_OK) {
+        struct vg_error err;
+        (void)vg_fail(&err, VG_E_NOMEM, "no memory for %zu sensors", options.max_sensors);
+        fail(a, "assign", &err);
+    }
+}
+
+static void on_state(void *arg, int32_t number, struct vg_span key, struct vg_span value)
+{
+    struct alarm *a = arg;
+    struct vg_error err;
+    (void)key;
+    if (a->failed || value.at == NULL) {
+        return;
+    }
+    /* Going on without it would give out alarm ids a second time. */
+    if (vg_alarm_engine_restore(a->parts[number].engine, value, &err) != VG_OK) {
+        fail(a, "restore", &err);
+    }
+}
+
+static void on_restored(void *arg, int32_t number)
+{
+    struct alarm *a = arg;
+    if (!a->failed) {
+        vg_alarm_engine_restored(a->parts[number].engine);
+        vg_log_info("partition-restored", "partition=%d sensors=%zu", (int)number,
+                    vg_alarm_engine_sensors(a->parts[number].engine));
+    }
+}
+
+static void on_caught_up(void *arg, int32_t number)
+{
+    struct alarm *a = arg;
+    a->parts[number].caught_up = true;
+    vg_log_info("partition-caught-up", "partition=%d", (int)number);
+}
+
+static void on_revoked(void *arg, int32_t number)
+{
+    struct alarm *a = arg;
+    vg_alarm_engine_free(a->parts[number].engine);
+    a->parts[number] = (struct part){.alarm = a, .number = number};
+    vg_log_info("partition-revoked", "partition=%d", (int)number);
+}
+
+/* ---- records ---- */
+
+static void unreadable(struct alarm *a, const struct vg_dlog_record *r, const struct vg_error *err)
+{
+    if (err->code == VG_E_VERSION) {
+        fail(a, "read", err);
+        return;
+    }
+    vgi_metrics_unreadable();
+    vg_log_warn("record-unreadable", "topic=%s partition=%d offset=%lld error=%s",
+                vg_topic_spec(r->topic)->name, (int)r->partition, (long long)r->offset,
+                VG_Q(err->text));
+}
+
+static void advance(struct alarm *a, struct part *p, int64_t now_ms)
+{
+    a->deadlines_left -= vg_alarm_engine_advance(p->engine, now_ms, a->deadlines_left);
+}
+
+static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_record *r)
+{
+    struct vg_heartbeat beat;
+    enum vg_record_kind kind;
+    struct vg_error err;
+    if (vg_record_decode(r->value, &kind, &a->reading, &beat, &err) != VG_OK) {
+        unreadable(a, r, &err);
+    } else if (kind == VG_RECORD_HEARTBEAT) {
+        advance(a, p, beat.received_ms);
+        vg_alarm_engine_heartbeat(p->engine);
+    } else {
+        advance(a, p, a->reading.received_ms);
+        vg_alarm_engine_reading(p->engine, &a->reading);
+    }
+}
+
+static void on_record(struct alarm *a, const struct vg_dlog_record *r)
+{
+    struct part *p = &a->parts[r->partition];
+    struct vg_command command;
+    struct vg_error err;
+    if (r->value.at == NULL || p->engine == NULL) {
+        return;
+    }
+    if (r->topic == VG_TOPIC_READINGS) {
+        on_reading(a, p, r);
+    } else if (vg_command_decode(r->value, &command, &err) != VG_OK) {
+        unreadable(a, r, &err);
+    } else {
+        vg_alarm_engine_command(p->engine, &command);
+    }
+}
+
+static void count(struct part *p)
+{
+    struct vg_alarm_engine_counters now = vg_alarm_engine_counters(p->engine);
+    if (now.no_room > p->counted.no_room) {
+        vg_log_error("sensors-no-room", "partition=%d max_sensors=%lld readings=%llu",
+                     (int)p->number, (long long)p->alarm->conf->max_sensors,
+                     (unsigned long long)(now.no_room - p->counted.no_room));
+    }
+    vgi_metrics_engine(&now, &p->counted);
+    p->counted = now;
+}
+
+/* ---- commit ---- */
+
+static void store_states(struct alarm *a)
+{
+    struct vg_span key, value;
+    for (int32_t i = 0; i < a->part_count; i++) {
+        struct part *p = &a->parts[i];
+        while (p->engine != NULL && !a->broken &&
+               vg_alarm_engine_next_dirty(p->engine, a->buf, &key, &value)) {
+            append(a, VG_TOPIC_ALARM_STATE, i, key, value);
+        }
+    }
+}
+
+static void drop(struct alarm *a, const char *why)
+{
+    struct vg_error err;
+    vg_log_warn("transaction-dropped", "why=%s", why);
+    vgi_metrics_dropped();
+    if (vg_dlog_processor_abort(a->processor, &err) != VG_OK) {
+        fail(a, "abort", &err);
+    }
+    a->broken = a->urgent = a->uncommitted = a->commit_waits = false;
+}
+
+static void commit(struct alarm *a)
+{
+    struct vg_error err;
+    struct vg_mono now = vg_now_mono(vg_loop_clock(a->loop));
+    if (!a->commit_waits) {
+        store_states(a);
+        a->give_up = vg_mono_add_ms(now, COMMIT_GIVE_UP);
+    }
+    if (a->broken) {
+        drop(a, "append");
+        return;
+    }
+    enum vg_err rc = vg_dlog_processor_commit(a->processor, &err);
+    a->commit_waits = rc == VG_E_AGAIN;
+    switch (rc) {
+    case VG_OK:
+        vgi_metrics_commit();
+        break;
+    case VG_E_AGAIN:
+        vg_log_warn("commit-waits", "error=%s", VG_Q(err.text));
+        if (now.ns >= a->give_up.ns) {
+            drop(a, "commit");
+        }
+        return;
+    case VG_E_CONFLICT:
+        /* The next poll takes everything away and gives it again. */
+        vg_log_warn("commit-refused", "error=%s", VG_Q(err.text));
+        break;
+    default:
+        fail(a, "commit", &err);
+        return;
+    }
+    a->urgent = a->uncommitted = false;
+    a->commit_due = vg_mono_add_ms(now, a->conf->commit_ms);
+}
+
+static void commit_if_due(struct alarm *a)
+{
+    size_t waiting = vg_dlog_processor_pending(a->processor);
+    for (int32_t i = 0; i < a->part_count; i++) {
+        if (a->parts[i].engine != NULL) {
+            waiting += vg_alarm_engine_dirty(a->parts[i].engine);
+        }
+    }
+    if (!a->uncommitted && !a->broken && waiting == 0) {
+        return;
+    }
+    if (a->urgent || a->broken || waiting >= COMMIT_RECORDS ||
+        vg_now_mono(vg_loop_clock(a->loop)).ns >= a->commit_due.ns) {
+        commit(a);
+    }
+}
+
+/* ---- the loop ---- */
+
+static bool follow_devices(struct alarm *a)
+{
+    struct vg_error err;
+    if (vg_devices_dispatch(a->devices, &err) != VG_OK) {
+        if (err.code != VG_E_AGAIN && err.code != VG_E_TIMEOUT) {
+            fail(a, "devices", &err);
+        }
+        return false;
+    }
+    return vg_devices_caught_up(a->devices);
+}
+
+/* One poll and all that follows from it; false: nothing more for now. */
+static bool batch(struct alarm *a)
+{
+    struct vg_error err;
+    size_t got = 0;
+    /* Taken before the poll: what was appended until then and is not in it, may be on its way for
+     * settle at most. */
+    int64_t wall_ms = vg_now_wall(vg_loop_clock(a->loop)).ms - a->conf->settle_ms;
+    enum vg_err rc = vg_dlog_processor_poll(a->processor, 0, a->records, BATCH, &got, &err);
+    if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
+        fail(a, "poll", &err);
+    }
+    if (rc != VG_OK || a->failed) {
+        return false;
+    }
+    a->deadlines_left = DEADLINES_MAX;
+    for (size_t i = 0; i < got && !a->failed && !a->broken; i++) {
+        on_record(a, &a->records[i]);
+    }
+    a->uncommitted = a->uncommitted || got > 0;
+    for (int32_t i = 0; i < a->part_count && !a->failed; i++) {
+        struct part *p = &a->parts[i];
+        if (p->engine == NULL) {
+            continue;
+        }
+        if (a->devices_changed) {
+            vg_alarm_engine_devices_changed(p->engine);
+        }
+        if (p->caught_up && got == 0) {
+            advance(a, p, wall_ms);
+        }
+        count(p);
+    }
+    a->devices_changed = false;
+    if (!a->failed) {
+        commit_if_due(a);
+    }
+    return got > 0 || a->deadlines_left == 0;
+}
+
+static int64_t wait_ms(const struct alarm *a)
+{
+    int64_t wait = VG_DLOG_TURN_MS;
+    int64_t wall_ms = vg_now_wall(vg_loop_clock(a->loop)).ms - a->conf->settle_ms;
+    if (a->uncommitted) {
+        int64_t due = vg_mono_diff_ms(a->commit_due, vg_now_mono(vg_loop_clock(a->loop))) + 1;
+        wait = due < wait ? due : wait;
+    }
+    for (int32_t i = 0; i < a->part_count; i++) {
+        if (a->parts[i].engine != NULL && a->parts[i].caught_up) {
+            int64_t next = vg_alarm_engine_next(a->parts[i].engine);
+            wait = next < wall_ms + wait ? next - wall_ms : wait;
+        }
+    }
+    return wait < 1 ? 1 : wait;
+}
+
+static void turn(void *arg)
+{
+    struct alarm *a = arg;
+    if (a->failed) {
+        return;
+    }
+    bool more = false;
+    if (follow_devices(a)) {
+        if (a->commit_waits) {
+            commit(a);
+        }
+        for (int i = 0; i < BATCHES_A_TURN && !a->commit_waits && !a->failed; i++) {
+            more = batch(a);
+            if (!more) {
+                break;
+            }
+        }
+    }
+    vgi_metrics_active(vg_dlog_processor_active(a->processor));
+    vg_loop_timer_in_ms(a->loop, a->timer, more ? 0 : wait_ms(a));
+}
+
+static void on_readable(void *arg, unsigned events)
+{
+    (void)events;
+    turn(arg);
+}
+
+bool vgi_alarm_ready(void *state)
+{
+    const struct alarm *a = state;
+    return !a->failed && vg_devices_caught_up(a->devices);
+}
+
+void vgi_alarm_drain(void *state)
+{
+    struct alarm *a = state;
+    if (!a->failed && !a->commit_waits && vg_dlog_processor_active(a->processor)) {
+        commit(a);
+    }
+    vg_loop_stop(a->loop);
+}
+
+void vgi_alarm_stop(void *state)
+{
+    struct alarm *a = state;
+    if (a == NULL) {
+        return;
+    }
+    vg_loop_unwatch(a->loop, a->processor_watch);
+    vg_loop_unwatch(a->loop, a->devices_watch);
+    vg_dlog_processor_close(a->processor);
+    vg_devices_free(a->devices);
+    for (int32_t i = 0; i < a->part_count; i++) {
+        vg_alarm_engine_free(a->parts[i].engine);
+    }
+    vg_dlog_close(a->log);
+    free(a->parts);
+    free(a);
+}
+
+static enum vg_err open_log(struct alarm *a, struct vg_error *err)
+{
+    enum vg_err rc = vg_dlog_open(&a->conf->log, "vigia-alarm", 0, &a->log, err);
+    if (rc == VG_OK) {
+        rc = vg_dlog_check(a->log, TOPICS, err);
+    }
+    if (rc == VG_OK) {
+        rc = vg_dlog_partitions(a->log, VG_TOPIC_READINGS, &a->part_count, err);
+    }
+    if (rc != VG_OK) {
+        a->part_count = 0;
+        return rc;
+    }
+    a->parts = calloc((size_t)a->part_count, sizeof(*a->parts));
+    if (a->parts == NULL) {
+        a->part_count = 0;
+        return vg_fail(err, VG_E_NOMEM, "no memory");
+    }
+    return VG_OK;
+}
+
+static enum vg_err open_inputs(struct alarm *a, struct vg_error *err)
+{
+    struct vg_dlog_processor_options options = {
+        .group = "alarm",
+        .instance = a->conf->instance,
+        .inputs = {VG_TOPIC_READINGS, VG_TOPIC_COMMANDS},
+        .input_count = 2,
+        .state_topic = VG_TOPIC_ALARM_STATE,
+        .calls = {.assigned = on_assigned,
+                  .state = on_state,
+                  .restored = on_restored,
+                  .caught_up = on_caught_up,
+                  .revoked = on_revoked},
+        .arg = a,
+    };
+    enum vg_err rc = vg_devices_new((size_t)a->conf->max_devices, on_device, a, &a->devices);
+    if (rc != VG_OK) {
+        return vg_fail(err, rc, "no memory for %lld devices", (long long)a->conf->max_devices);
+    }
+    rc = vg_devices_follow(a->devices, a->log, err);
+    if (rc == VG_OK) {
+        rc = vg_dlog_processor_open(a->log, &options, &a->processor, err);
+    }
+    return rc;
+}
+
+static enum vg_err watch(struct alarm *a, struct vg_error *err)
+{
+    if (vg_loop_timer(a->loop, turn, a, &a->timer) != VG_OK ||
+        vg_loop_watch(a->loop, vg_devices_fd(a->devices), VG_LOOP_READ, on_readable, a,
+                      &a->devices_watch) != VG_OK ||
+        vg_loop_watch(a->loop, vg_dlog_processor_fd(a->processor), VG_LOOP_READ, on_readable, a,
+                      &a->processor_watch) != VG_OK) {
+        return vg_fail(err, VG_E_FULL, "the event loop has no room");
+    }
+    vg_loop_timer_in_ms(a->loop, a->timer, 0);
+    return VG_OK;
+}
+
+enum vg_err vgi_alarm_start(struct vg_loop *loop, void *conf, void **state, struct vg_error *err)
+{
+    struct alarm *a = calloc(1, sizeof(*a));
+    if (a == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory");
+    }
+    a->conf = conf;
+    a->loop = loop;
+    enum vg_err rc = vg_random_bytes(&a->seed, sizeof(a->seed));
+    if (rc != VG_OK) {
+        (void)vg_fail(err, rc, "no random bytes");
+    } else if ((rc = vgi_metrics_start()) != VG_OK) {
+        (void)vg_fail(err, rc, "too many metrics");
+    } else if ((rc = open_log(a, err)) == VG_OK && (rc = open_inputs(a, err)) == VG_OK) {
+        rc = watch(a, err);
+    }
+    if (rc != VG_OK) {
+        vgi_alarm_stop(a);
+        return rc;
+    }
+    *state = a;
+    return VG_OK;
+}

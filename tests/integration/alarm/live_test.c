@@ -1,0 +1,264 @@
+/* vigia-alarm as a process on a log: what it tells, and that being killed changes nothing of it. */
+#include "vigia/clock.h"
+#include "vigia/random.h"
+#include "world.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char *const quiet[] = {"supervision.enabled=false", "rules.window=1h", NULL};
+
+static int open_world(void **state)
+{
+    struct world *w = calloc(1, sizeof(*w));
+    assert_non_null(w);
+    world_open(w);
+    *state = w;
+    return 0;
+}
+
+static int close_world(void **state)
+{
+    world_close(*state);
+    free(*state);
+    return 0;
+}
+
+static void three_strikes_raise_and_an_ok_clears(void **state)
+{
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", quiet);
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        world_reading(w, "hall", VG_HAS_SMOKE, seq);
+    }
+    world_wait(w, 2);
+    assert_string_equal(w->told[0].event, "pre_alarm");
+    assert_string_equal(w->told[1].event, "raised");
+    assert_string_equal(w->told[1].id, "hall:smoke:1");
+    world_reading(w, "hall", VG_HAS_OK, 4);
+    world_wait_for(w, "cleared", "hall:smoke:1");
+    world_kill(pid, SIGTERM);
+}
+
+static void an_acknowledgement_is_told_and_a_second_one_refused(void **state)
+{
+    static const char ack[] = "{\"v\":1,\"command\":\"acknowledge\",\"alarm_id\":\"hall:motion:1\","
+                              "\"sensor\":\"hall\",\"who\":\"ana\",\"time_ms\":1}";
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", quiet);
+    world_reading(w, "hall", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "hall:motion:1");
+    world_put(w, VG_TOPIC_COMMANDS, -1, "hall", ack);
+    world_wait_for(w, "acknowledged", "hall:motion:1");
+    world_put(w, VG_TOPIC_COMMANDS, -1, "hall", ack);
+    world_wait_for(w, "refused", "hall:motion:1");
+    world_kill(pid, SIGTERM);
+}
+
+static void records_that_cannot_be_read_are_skipped(void **state)
+{
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", quiet);
+    world_put(w, VG_TOPIC_READINGS, -1, "hall", "rubbish");
+    world_put(w, VG_TOPIC_COMMANDS, -1, "hall", "{\"v\":1}");
+    world_reading(w, "hall", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "hall:motion:1");
+    world_kill(pid, SIGTERM);
+}
+
+static void a_record_of_a_newer_version_ends_it(void **state)
+{
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", quiet);
+    int status = 0;
+    world_put(w, VG_TOPIC_READINGS, -1, "hall", "{\"v\":2,\"sensor\":\"hall\"}");
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 1);
+}
+
+/* The strikes before a kill count after it. */
+static void strikes_survive_a_kill(void **state)
+{
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", quiet);
+    world_reading(w, "hall", VG_HAS_SMOKE, 1);
+    world_wait_for(w, "pre_alarm", "hall:smoke:1");
+    world_reading(w, "hall", VG_HAS_SMOKE, 2);
+    world_reading(w, "attic", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "attic:motion:1");
+    world_kill(pid, SIGKILL);
+    world_reading(w, "hall", VG_HAS_SMOKE, 2); /* delivered again */
+    pid = world_start(w, "one", quiet);
+    world_reading(w, "hall", VG_HAS_SMOKE, 3);
+    world_wait_for(w, "raised", "hall:smoke:1");
+    assert_int_equal(w->told_count, 3);
+    world_kill(pid, SIGTERM);
+}
+
+#define SENSORS 24
+#define ROUNDS  60
+
+/* Random lives of many sensors, the processor killed again and again: each event once, each id
+ * once, in order. */
+static void killed_at_any_moment_it_tells_everything_once(void **state)
+{
+    struct world *w = *state;
+    struct vg_rng rng;
+    uint64_t seed = 0, seq[SENSORS] = {0};
+    unsigned motions[SENSORS] = {0}, strikes[SENSORS] = {0}, smokes[SENSORS] = {0};
+    bool moving[SENSORS] = {false};
+    size_t expected = 0;
+    char name[16], id[64];
+    assert_int_equal(vg_random_bytes(&seed, 4), VG_OK);
+    print_message("seed %llu\n", (unsigned long long)seed);
+    vg_rng_seed(&rng, seed);
+    pid_t pid = world_start(w, "one", quiet);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (unsigned i = 0; i < SENSORS; i++) {
+            (void)snprintf(name, sizeof(name), "s%u", i);
+            switch (vg_rng_below(&rng, 4)) {
+            case 0:
+                world_reading(w, name, VG_HAS_MOTION, ++seq[i]);
+                expected += !moving[i];
+                motions[i] += !moving[i];
+                moving[i] = true;
+                break;
+            case 1:
+                world_reading(w, name, VG_HAS_SMOKE, ++seq[i]);
+                strikes[i]++;
+                smokes[i] += strikes[i] == 1;
+                expected += strikes[i] == 1 || strikes[i] == 3;
+                break;
+            case 2:
+                world_reading(w, name, VG_HAS_OK, ++seq[i]);
+                expected += (unsigned)moving[i] + (strikes[i] > 0);
+                moving[i] = false;
+                strikes[i] = 0;
+                break;
+            default:
+                world_reading(w, name, 0, 0);
+                break;
+            }
+        }
+        if (round % 6 == 3) {
+            world_kill(pid, SIGKILL);
+            pid = world_start(w, "one", quiet);
+            /* Not always far enough to have done anything. */
+            if (vg_rng_below(&rng, 2) == 0) {
+                world_wait(w, expected / 2);
+            }
+        }
+    }
+    world_wait(w, expected);
+    /* A sentinel in every partition: nothing more comes before it. */
+    for (unsigned i = 0; i < SENSORS; i++) {
+        (void)snprintf(name, sizeof(name), "end%u", i);
+        (void)snprintf(id, sizeof(id), "%s:motion:1", name);
+        world_reading(w, name, VG_HAS_MOTION, 1);
+        world_wait_for(w, "raised", id);
+    }
+    assert_int_equal(w->told_count, expected + SENSORS);
+    for (unsigned i = 0; i < SENSORS; i++) {
+        for (unsigned k = 1; k <= motions[i]; k++) {
+            (void)snprintf(id, sizeof(id), "s%u:motion:%u", i, k);
+            assert_int_equal(world_count(w, "raised", id), 1);
+        }
+        for (unsigned k = 1; k <= smokes[i]; k++) {
+            (void)snprintf(id, sizeof(id), "s%u:smoke:%u", i, k);
+            assert_int_equal(world_count(w, "pre_alarm", id), 1);
+        }
+    }
+    world_kill(pid, SIGTERM);
+}
+
+static void a_second_instance_takes_over(void **state)
+{
+    struct world *w = *state;
+    pid_t first = world_start(w, "one", quiet);
+    world_reading(w, "hall", VG_HAS_SMOKE, 1);
+    world_wait_for(w, "pre_alarm", "hall:smoke:1");
+    pid_t second = world_start(w, "two", quiet);
+    world_reading(w, "hall", VG_HAS_SMOKE, 2);
+    world_kill(first, SIGKILL);
+    world_reading(w, "hall", VG_HAS_SMOKE, 3);
+    world_wait_for(w, "raised", "hall:smoke:1");
+    world_reading(w, "hall", VG_HAS_OK, 4);
+    world_wait_for(w, "cleared", "hall:smoke:1");
+    assert_int_equal(w->told_count, 3);
+    world_kill(second, SIGTERM);
+}
+
+static void silence_is_told_and_survives_a_restart(void **state)
+{
+    static const char *const watchful[] = {"supervision.heartbeat=60s", "supervision.factor=2",
+                                           "processor.settle=0ms", NULL};
+    static const char device[] =
+        "{\"v\":1,\"device\":\"pi\",\"version\":1,\"state\":\"active\",\"sensors\":[\"*\"],"
+        "\"period_ms\":500,\"class\":\"\",\"credential\":{\"kid\":\"00000000\","
+        "\"nonce\":\"000000000000000000000000\",\"data\":"
+        "\"0000000000000000000000000000000000000000000000000000000000000000\","
+        "\"tag\":\"00000000000000000000000000000000\"}}";
+    struct world *w = *state;
+    world_put(w, VG_TOPIC_DEVICES, -1, "pi", device);
+    world_heartbeat(w);
+    world_reading(w, "hall", 0, 0);
+    int64_t heard_ms = w->now_ms;
+    pid_t pid = world_start(w, "one", watchful);
+    world_wait_for(w, "raised", "hall:silence:1");
+    assert_true(w->told[0].time_ms >= heard_ms + 1000);
+    world_kill(pid, SIGKILL);
+    pid = world_start(w, "one", watchful);
+    world_heartbeat(w);
+    world_reading(w, "hall", 0, 0);
+    world_wait_for(w, "cleared", "hall:silence:1");
+    world_kill(pid, SIGKILL);
+    pid = world_start(w, "one", watchful);
+    world_wait_for(w, "raised", "hall:silence:2");
+    assert_int_equal(world_count(w, "raised", "hall:silence:1"), 1);
+    world_kill(pid, SIGTERM);
+}
+
+static void collectors_that_say_nothing_are_one_alarm(void **state)
+{
+    static const char *const impatient[] = {"supervision.heartbeat=1s", "processor.settle=0ms",
+                                            NULL};
+    struct world *w = *state;
+    world_heartbeat(w);
+    pid_t pid = world_start(w, "one", impatient);
+    world_wait_for(w, "raised", "collectors/0:collector:1");
+    world_heartbeat(w);
+    world_wait_for(w, "cleared", "collectors/0:collector:1");
+    assert_int_equal(world_count(w, "raised", "collectors/0:collector:1"), 1);
+    world_kill(pid, SIGTERM);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(three_strikes_raise_and_an_ok_clears, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(an_acknowledgement_is_told_and_a_second_one_refused,
+                                        open_world, close_world),
+        cmocka_unit_test_setup_teardown(records_that_cannot_be_read_are_skipped, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(a_record_of_a_newer_version_ends_it, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(strikes_survive_a_kill, open_world, close_world),
+        cmocka_unit_test_setup_teardown(killed_at_any_moment_it_tells_everything_once, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(a_second_instance_takes_over, open_world, close_world),
+        cmocka_unit_test_setup_teardown(silence_is_told_and_survives_a_restart, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(collectors_that_say_nothing_are_one_alarm, open_world,
+                                        close_world),
+    };
+    return cmocka_run_group_tests_name("alarm", tests, NULL, NULL);
+}

@@ -1,0 +1,254 @@
+/* See world.h. */
+#include "world.h"
+#include "vigia/clock.h"
+#include "vigia/json.h"
+#include "vigia/record.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct vg_error err;
+
+static void must(enum vg_err rc, const char *what)
+{
+    if (rc != VG_OK) {
+        fail_msg("%s: %s: %s", what, vg_err_name(rc), err.text);
+    }
+}
+
+static int64_t mono_ms(void)
+{
+    return vg_now_mono(vg_clock_system()).ns / VG_NS_PER_MS;
+}
+
+static void configure(struct world *w)
+{
+    const char *kafka = getenv("VIGIA_KAFKA");
+    const char *ca = getenv("VIGIA_KAFKA_CA");
+    char url[256];
+    if (kafka != NULL) {
+        (void)snprintf(url, sizeof(url), "kafka:%s", kafka);
+    } else {
+        (void)snprintf(url, sizeof(url), "sqlite:%s/log.db", w->folder);
+    }
+    must(vg_dlog_conf_default(url, &w->conf), "url");
+    w->conf.partitions = 2;
+    w->conf.replication = w->conf.min_insync = 1;
+    if (ca != NULL && ca[0] != '\0') {
+        assert_true(vg_str_copy(ca, w->conf.ca_file, sizeof(w->conf.ca_file)));
+    }
+    /* One broker serves all tests: each has a prefix of its own. */
+    (void)snprintf(w->conf.prefix, sizeof(w->conf.prefix), "t%s.", strrchr(w->folder, '-') + 1);
+}
+
+void world_open(struct world *w)
+{
+    unsigned created;
+    memset(w, 0, sizeof(*w));
+    (void)vg_str_copy("/tmp/vigia-alarm-XXXXXX", w->folder, sizeof(w->folder));
+    assert_non_null(mkdtemp(w->folder));
+    configure(w);
+    must(vg_dlog_open(&w->conf, "alarm-test", VG_DLOG_MAY_CREATE, &w->log, &err), "open");
+    must(vg_dlog_create(w->log, VG_TOPICS_ALL, &created, &err), "create");
+    must(vg_dlog_appender_open(w->log, &w->appender, &err), "appender");
+    must(vg_dlog_reader_open(w->log, VG_TOPIC_ALARMS, -1,
+                             (struct vg_dlog_from){VG_DLOG_BEGINNING, 0}, &w->alarms, &err),
+         "reader");
+    w->now_ms = vg_now_wall(vg_clock_system()).ms;
+}
+
+void world_close(struct world *w)
+{
+    vg_dlog_reader_close(w->alarms);
+    vg_dlog_appender_close(w->appender);
+    vg_dlog_close(w->log);
+    pid_t pid = fork();
+    if (pid == 0) {
+        execlp("rm", "rm", "-rf", w->folder, (char *)NULL);
+        _exit(127);
+    }
+    (void)waitpid(pid, NULL, 0);
+}
+
+#define SETS_MAX 16
+
+pid_t world_start(struct world *w, const char *instance, const char *const *sets)
+{
+    static char text[6][600];
+    const char *argv[2 * (6 + SETS_MAX) + 2];
+    size_t n = 0;
+    (void)snprintf(text[0], sizeof(text[0]), "log.url=%s", w->conf.url);
+    (void)snprintf(text[1], sizeof(text[1]), "log.prefix=%s", w->conf.prefix);
+    (void)snprintf(text[2], sizeof(text[2]), "log.partitions=%d", (int)w->conf.partitions);
+    (void)snprintf(text[3], sizeof(text[3]), "processor.instance=%s", instance);
+    (void)snprintf(text[4], sizeof(text[4]), "log.replication=1");
+    (void)snprintf(text[5], sizeof(text[5]), "log.min_insync=1");
+    argv[n++] = VIGIA_BINARY_DIR "/bin/vigia-alarm";
+    for (size_t i = 0; i < 6; i++) {
+        argv[n++] = "--set";
+        argv[n++] = text[i];
+    }
+    static char ca[400];
+    if (w->conf.ca_file[0] != '\0') {
+        (void)snprintf(ca, sizeof(ca), "log.ca_file=%s", w->conf.ca_file);
+        argv[n++] = "--set";
+        argv[n++] = ca;
+    }
+    for (size_t i = 0; sets != NULL && sets[i] != NULL; i++) {
+        assert_true(i < SETS_MAX);
+        argv[n++] = "--set";
+        argv[n++] = sets[i];
+    }
+    argv[n] = NULL;
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nothing behind */
+        union {
+            const char *const *from;
+            char *const *to;
+        } args = {.from = argv};
+        execv(argv[0], args.to);
+        _exit(127);
+    }
+    return pid;
+}
+
+void world_kill(pid_t pid, int signal)
+{
+    assert_int_equal(kill(pid, signal), 0);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
+static void on_verdict(void *arg, const struct vg_dlog_verdict *verdict)
+{
+    *(enum vg_err *)arg = verdict->result;
+}
+
+void world_put(struct world *w, enum vg_topic topic, int32_t partition, const char *key,
+               const char *json)
+{
+    enum vg_err result = VG_E_TIMEOUT;
+    must(vg_dlog_append(w->appender, topic, partition, vg_span_str(key), vg_span_str(json),
+                        on_verdict, &result),
+         "append");
+    must(vg_dlog_appender_drain(w->appender, VG_DLOG_VERDICT_MAX_MS, &err), "drain");
+    must(result, "verdict");
+}
+
+void world_reading(struct world *w, const char *sensor, uint32_t what, uint64_t seq)
+{
+    struct vg_reading m = {.store = 0xa1, .seq = seq, .lane = VG_LANE_URGENT};
+    char json[VG_RECORD_MAX];
+    size_t len;
+    w->now_ms++;
+    m.time_ms = m.received_ms = w->now_ms;
+    assert_true(vg_str_copy(sensor, m.sensor, sizeof(m.sensor)));
+    assert_true(vg_str_copy("pi", m.device, sizeof(m.device)));
+    m.has = what == 0 ? VG_HAS_SMOKE : what;
+    m.motion = what == VG_HAS_MOTION;
+    m.smoke = what == VG_HAS_SMOKE;
+    must(vg_record_encode(&m, json, sizeof(json) - 1, &len), "encode");
+    json[len] = '\0';
+    world_put(w, VG_TOPIC_READINGS, -1, sensor, json);
+}
+
+void world_heartbeat(struct world *w)
+{
+    struct vg_heartbeat beat = {.instance = "c1"};
+    char json[VG_RECORD_MAX];
+    size_t len;
+    int32_t partitions;
+    beat.time_ms = beat.received_ms = w->now_ms = vg_now_wall(vg_clock_system()).ms;
+    must(vg_heartbeat_encode(&beat, json, sizeof(json) - 1, &len), "encode");
+    json[len] = '\0';
+    must(vg_dlog_partitions(w->log, VG_TOPIC_READINGS, &partitions, &err), "partitions");
+    for (int32_t i = 0; i < partitions; i++) {
+        world_put(w, VG_TOPIC_READINGS, i, "c1", json);
+    }
+}
+
+static struct told parse(struct vg_span text)
+{
+    struct told t;
+    struct vg_json j;
+    struct vg_json_str key;
+    memset(&t, 0, sizeof(t));
+    vg_json_init(&j, text, 4);
+    vg_json_object(&j);
+    while (vg_json_member(&j, &key)) {
+        if (vg_json_str_is(key, "event")) {
+            vg_json_text(&j, t.event, sizeof(t.event));
+        } else if (vg_json_str_is(key, "alarm_id")) {
+            vg_json_text(&j, t.id, sizeof(t.id));
+        } else if (vg_json_str_is(key, "time_ms")) {
+            vg_json_i64(&j, &t.time_ms);
+        } else if (vg_json_str_is(key, "late")) {
+            vg_json_bool(&j, &t.late);
+        } else {
+            vg_json_skip(&j);
+        }
+    }
+    assert_true(vg_json_done(&j));
+    return t;
+}
+
+static void read_alarms(struct world *w)
+{
+    struct vg_dlog_record records[64];
+    size_t count = 0;
+    must(vg_dlog_read(w->alarms, 100, records, 64, &count, &err), "read");
+    for (size_t i = 0; i < count; i++) {
+        assert_true(w->told_count < WORLD_EVENTS_MAX);
+        w->told[w->told_count++] = parse(records[i].value);
+    }
+}
+
+static void tell_all(const struct world *w)
+{
+    for (size_t i = 0; i < w->told_count; i++) {
+        fprintf(stderr, "  told: %s %s\n", w->told[i].event, w->told[i].id);
+    }
+}
+
+void world_wait(struct world *w, size_t count)
+{
+    int64_t deadline = mono_ms() + WORLD_DEADLINE_MS;
+    while (w->told_count < count && mono_ms() < deadline) {
+        read_alarms(w);
+    }
+    if (w->told_count < count) {
+        tell_all(w);
+        fail_msg("%zu events were told, %zu expected", w->told_count, count);
+    }
+}
+
+size_t world_count(const struct world *w, const char *event, const char *id)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->told_count; i++) {
+        n += strcmp(w->told[i].event, event) == 0 && strcmp(w->told[i].id, id) == 0;
+    }
+    return n;
+}
+
+void world_wait_for(struct world *w, const char *event, const char *id)
+{
+    int64_t deadline = mono_ms() + WORLD_DEADLINE_MS;
+    while (world_count(w, event, id) == 0 && mono_ms() < deadline) {
+        read_alarms(w);
+    }
+    if (world_count(w, event, id) == 0) {
+        tell_all(w);
+        fail_msg("%s %s was not told", event, id);
+    }
+}
