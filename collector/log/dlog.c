@@ -6,9 +6,7 @@
 
 static const struct vgi_backend *const backends[] = {
     &vgi_sqlite_backend,
-#ifdef VIGIA_LOG_KAFKA
     &vgi_kafka_backend,
-#endif
 };
 
 struct vg_dlog_appender {

@@ -67,6 +67,7 @@ enum vg_err vg_dlog_conf_default(const char *url, struct vg_dlog_conf *out)
         .partitions = 6,
         .replication = 3,
         .min_insync = 2,
+        .call_deadline_ms = 45000,
     };
     size_t len = strlen(url);
     if (len >= sizeof conf.url) {

@@ -44,6 +44,7 @@ struct vg_dlog_conf {
     int64_t queue_max, queue_max_bytes, verdict_ms;
     int64_t retain_ms, retain_alarms_ms, max_bytes;
     int64_t partitions, replication, min_insync;
+    int64_t call_deadline_ms;
 };
 
 /* Items for a program's table, with the values in member `f` (a struct vg_dlog_conf) of struct S:
@@ -79,7 +80,10 @@ struct vg_dlog_conf {
         VG_CONF_INT(S, f.replication, "log", "replication", "3", 1, 15, "brokers",                 \
                     "Kafka: copies of each record."),                                              \
         VG_CONF_INT(S, f.min_insync, "log", "min_insync", "2", 1, 15, "brokers",                   \
-                    "Kafka: copies that must be written before a record is durable.")
+                    "Kafka: copies that must be written before a record is durable."),             \
+        VG_CONF_DURATION(S, f.call_deadline_ms, "log", "call_deadline", "45s", 1000, 600000,       \
+                         "Kafka: a call of the client that has not returned after this long ends " \
+                         "the program, which its supervisor starts again.")
 
 /* The defaults above with the given URL, for tests and tools. VG_E_RANGE when the URL is too long.
  */

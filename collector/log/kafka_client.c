@@ -1,0 +1,262 @@
+/* A client handle of librdkafka: settings that all of ours share, its errors as classes, and
+ * finding a broker that answers. */
+#include "kafka.h"
+#include "vigia/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
+{
+    (void)rk;
+    struct vgi_kafka_note *note = opaque;
+    /* "All brokers down" hides the reason that came before it. */
+    if (note != NULL && code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
+        pthread_mutex_lock(&note->lock);
+        note->code = (rd_kafka_resp_err_t)code;
+        snprintf(note->text, sizeof note->text, "%s", reason);
+        pthread_mutex_unlock(&note->lock);
+    }
+}
+
+static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
+{
+    if (level <= 4) { /* syslog's warning */
+        vg_log_warn("kafka-client", "client=%s what=%s text=%s",
+                    rk == NULL ? "-" : rd_kafka_name(rk), facility, VG_Q(text));
+    }
+}
+
+void vgi_kafka_note_init(struct vgi_kafka_note *note)
+{
+    pthread_mutex_init(&note->lock, NULL);
+    note->code = RD_KAFKA_RESP_ERR_NO_ERROR;
+    note->text[0] = '\0';
+}
+
+void vgi_kafka_note_done(struct vgi_kafka_note *note)
+{
+    pthread_mutex_destroy(&note->lock);
+}
+
+static enum vg_err set_all(rd_kafka_conf_t *conf, const struct vgi_kafka_setting *settings,
+                           struct vg_error *err)
+{
+    char text[160];
+    for (const struct vgi_kafka_setting *s = settings; s->name != NULL; s++) {
+        if (s->value[0] != '\0' &&
+            rd_kafka_conf_set(conf, s->name, s->value, text, sizeof text) != RD_KAFKA_CONF_OK) {
+            return vg_fail(err, VG_E_INVALID, "kafka: %s = %.60s: %s", s->name, s->value, text);
+        }
+    }
+    return VG_OK;
+}
+
+enum vg_err vgi_kafka_new(const struct vgi_kafka *k, rd_kafka_type_t type,
+                          struct vgi_kafka_note *note, const struct vgi_kafka_setting *settings,
+                          void (*conf_fn)(rd_kafka_conf_t *), rd_kafka_t **out,
+                          struct vg_error *err)
+{
+    const bool tls = k->conf->ca_file[0] != '\0' || k->conf->cert_file[0] != '\0';
+    const struct vgi_kafka_setting common[] = {
+        {"bootstrap.servers", k->brokers},
+        {"client.id", k->client},
+        {"security.protocol", tls ? "ssl" : "plaintext"},
+        {"ssl.ca.location", k->conf->ca_file},
+        {"ssl.certificate.location", k->conf->cert_file},
+        {"ssl.key.location", k->conf->key_file},
+        {"enable.ssl.certificate.verification", "true"},
+        {"ssl.endpoint.identification.algorithm", "https"},
+        {"allow.auto.create.topics", type == RD_KAFKA_CONSUMER ? "false" : ""},
+        {"socket.keepalive.enable", "true"},
+        {"socket.nagle.disable", "true"},
+        {"socket.timeout.ms", "10000"},
+        {"socket.connection.setup.timeout.ms", "5000"},
+        {"reconnect.backoff.ms", "50"},
+        {"reconnect.backoff.max.ms", "1000"},
+        {"topic.metadata.refresh.interval.ms", "30000"},
+        {NULL, NULL},
+    };
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    enum vg_err rc = set_all(conf, common, err);
+    if (rc == VG_OK) {
+        rc = set_all(conf, settings, err);
+    }
+    if (rc != VG_OK) {
+        rd_kafka_conf_destroy(conf);
+        return rc;
+    }
+    rd_kafka_conf_set_opaque(conf, note);
+    rd_kafka_conf_set_error_cb(conf, on_error);
+    rd_kafka_conf_set_log_cb(conf, on_log);
+    if (conf_fn != NULL) {
+        conf_fn(conf);
+    }
+    char text[200];
+    rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
+    if (rk == NULL) {
+        rd_kafka_conf_destroy(conf);
+        return vg_fail(err, VG_E_INVALID, "kafka: %s", text);
+    }
+    *out = rk;
+    return VG_OK;
+}
+
+/* ---- errors ---- */
+
+enum vg_err vgi_kafka_class(rd_kafka_resp_err_t code)
+{
+    switch (code) {
+    case RD_KAFKA_RESP_ERR_NO_ERROR:
+        return VG_OK;
+    case RD_KAFKA_RESP_ERR__TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TIMED_OUT_QUEUE:
+    case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
+    case RD_KAFKA_RESP_ERR__TRANSPORT:
+    case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
+    case RD_KAFKA_RESP_ERR__RESOLVE:
+        return VG_E_TIMEOUT;
+    case RD_KAFKA_RESP_ERR__WAIT_COORD:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+    case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
+    case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
+    case RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS:
+        return VG_E_AGAIN;
+    case RD_KAFKA_RESP_ERR__QUEUE_FULL:
+        return VG_E_FULL;
+    case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
+    case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
+        return VG_E_NOTFOUND;
+    case RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS:
+        return VG_E_EXISTS;
+    case RD_KAFKA_RESP_ERR__SSL:
+    case RD_KAFKA_RESP_ERR__AUTHENTICATION:
+    case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+    case RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED:
+        return VG_E_DENIED;
+    case RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET:
+    case RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR:
+    case RD_KAFKA_RESP_ERR_INVALID_PARTITIONS:
+    case RD_KAFKA_RESP_ERR_INVALID_CONFIG:
+    case RD_KAFKA_RESP_ERR_POLICY_VIOLATION:
+        return VG_E_RANGE;
+    case RD_KAFKA_RESP_ERR__FATAL:
+    case RD_KAFKA_RESP_ERR__FENCED:
+    case RD_KAFKA_RESP_ERR_PRODUCER_FENCED:
+    case RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH:
+    case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
+        return VG_E_FATAL;
+    case RD_KAFKA_RESP_ERR__DESTROY:
+    case RD_KAFKA_RESP_ERR__PURGE_QUEUE:
+    case RD_KAFKA_RESP_ERR__PURGE_INFLIGHT:
+        return VG_E_CLOSED;
+    case RD_KAFKA_RESP_ERR_UNSUPPORTED_VERSION:
+    case RD_KAFKA_RESP_ERR__UNSUPPORTED_FEATURE:
+        return VG_E_UNSUPPORTED;
+    default:
+        return VG_E_IO;
+    }
+}
+
+enum vg_err vgi_kafka_fail(const struct vgi_kafka *k, struct vg_error *err,
+                           rd_kafka_resp_err_t code, const char *what)
+{
+    return vg_fail(err, vgi_kafka_class(code), "kafka %.80s: %s: %s", k->brokers, what,
+                   rd_kafka_err2str(code));
+}
+
+enum vg_err vgi_kafka_fail_error(const struct vgi_kafka *k, struct vg_error *err,
+                                 rd_kafka_error_t *error, const char *what)
+{
+    enum vg_err class = vgi_kafka_class(rd_kafka_error_code(error));
+    if (rd_kafka_error_is_fatal(error)) {
+        class = VG_E_FATAL;
+    }
+    vg_fail(err, class, "kafka %.80s: %s: %s", k->brokers, what, rd_kafka_error_string(error));
+    rd_kafka_error_destroy(error);
+    return class;
+}
+
+/* ---- finding a broker ---- */
+
+static enum vg_err unreachable(struct vgi_kafka *k, struct vg_error *err)
+{
+    pthread_mutex_lock(&k->note.lock);
+    const bool refused = vgi_kafka_class(k->note.code) == VG_E_DENIED;
+    const enum vg_err rc =
+        vg_fail(err, refused ? VG_E_DENIED : VG_E_TIMEOUT, "log.url: kafka %.80s: %s%s%.120s",
+                k->brokers, refused ? "the connection is refused" : "no broker answers",
+                k->note.text[0] == '\0' ? "" : ": ", k->note.text);
+    pthread_mutex_unlock(&k->note.lock);
+    return rc;
+}
+
+enum vg_err vgi_kafka_reach(struct vgi_kafka *k, struct vg_error *err)
+{
+    const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
+    pthread_mutex_lock(&k->note.lock);
+    k->note.code = RD_KAFKA_RESP_ERR_NO_ERROR; /* only what is said from now on counts */
+    k->note.text[0] = '\0';
+    pthread_mutex_unlock(&k->note.lock);
+    for (;;) {
+        const struct rd_kafka_metadata *found = NULL;
+        const rd_kafka_resp_err_t code = rd_kafka_metadata(k->admin, 0, NULL, &found, 250);
+        if (code == RD_KAFKA_RESP_ERR_NO_ERROR) {
+            rd_kafka_metadata_destroy(found);
+            return VG_OK;
+        }
+        rd_kafka_poll(k->admin, 0); /* serves on_error */
+        pthread_mutex_lock(&k->note.lock);
+        const bool refused = vgi_kafka_class(k->note.code) == VG_E_DENIED;
+        pthread_mutex_unlock(&k->note.lock);
+        if (refused || vgi_now_ms() >= until) {
+            return unreachable(k, err);
+        }
+    }
+}
+
+void vgi_kafka_topic_name(const struct vgi_kafka *k, enum vg_topic t, char name[VGI_KAFKA_NAME_MAX])
+{
+    snprintf(name, VGI_KAFKA_NAME_MAX, "%s%s", k->conf->prefix, vg_topic_spec(t)->name);
+}
+
+/* ---- descriptors ---- */
+
+int vgi_kafka_fd_new(void)
+{
+    return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+void vgi_kafka_fd_watch(int fd, rd_kafka_queue_t *queue)
+{
+    static const uint64_t one = 1;
+    rd_kafka_queue_io_event_enable(queue, fd, &one, sizeof one);
+}
+
+void vgi_kafka_fd_clear(int fd)
+{
+    uint64_t count;
+    if (read(fd, &count, sizeof count) < 0) {
+        return; /* was not raised */
+    }
+}
+
+void vgi_kafka_fd_raise(int fd)
+{
+    const uint64_t one = 1;
+    if (write(fd, &one, sizeof one) < 0) {
+        return; /* the counter is full: it is readable as it is */
+    }
+}
