@@ -1,77 +1,24 @@
 /* Loading configuration: default -> file -> environment -> command line, into one object.
- *
- * libinih splits lines; everything it would let pass in silence (a line cut at its buffer, a NUL
- * byte, text behind a
- * ']', a name cut at its limit) is refused by the reader that feeds it. The first error ends the
- * load. */
+ * The first error ends the load. */
+#include "conf_load.h"
 #include "conf_value.h"
 #include "vigia/span.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <ini.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* Bytes of a file's path that an error shows, its end being what tells it apart. */
-#define SHOWN_PATH_MAX 100
-#define PLACE_MAX      160
-#define ENV_NAME_MAX   128
-
-_Static_assert(VG_CONF_LINE_MAX + 3 <= INI_MAX_LINE,
-               "libinih never meets a line that it would cut");
-
-/* Where a value that has been set came from. */
-enum { SEEN_NOWHERE = 0, SEEN_ELSEWHERE = -1 }; /* otherwise the line in the file */
-
-struct load {
-    const struct vg_conf_table *table;
-    char *object;
-    struct vg_error *err;
-    enum vg_err failed;
-    FILE *file;
-    int line;
-    const char *shown_file;
-    char included[PATH_MAX]; /* empty: the main file is being read */
-    char file_folder[PATH_MAX], work_folder[PATH_MAX];
-    int *seen; /* one per item, then max * item_count per kind of repeating section */
-};
-
-/* One section that values go to. */
-struct scope {
-    const char *section;             /* as written, for errors */
-    const struct vg_conf_each *each; /* NULL: a plain section */
-    const struct vg_conf_item *items;
-    size_t count;
-    char *object;
-    int *seen;
-};
-
-static const char *dots(const char *path)
-{
-    return strlen(path) > SHOWN_PATH_MAX ? "…" : "";
-}
-
-static const char *path_end(const char *path)
-{
-    size_t len = strlen(path);
-    return len > SHOWN_PATH_MAX ? path + len - SHOWN_PATH_MAX : path;
-}
-
-static void place_of_line(const struct load *load, char *place)
-{
-    snprintf(place, PLACE_MAX, "%s%s:%d", dots(load->shown_file), path_end(load->shown_file),
-             load->line);
-}
+#define ENV_NAME_MAX 128
 
 static const char *file_or_none(const struct load *load, char *place)
 {
     if (load->file == NULL) {
         return "no configuration file";
     }
-    snprintf(place, PLACE_MAX, "%s%s", dots(load->shown_file), path_end(load->shown_file));
+    snprintf(place, VGI_PLACE_MAX, "%s%s", vgi_conf_dots(load->shown_file),
+             vgi_conf_path_end(load->shown_file));
     return place;
 }
 
@@ -196,8 +143,8 @@ static enum vg_err open_block(const struct load *load, const struct vg_conf_each
     return code;
 }
 
-static enum vg_err open_section(const struct load *load, const char *place, const char *section,
-                                struct scope *out)
+enum vg_err vgi_conf_open_section(const struct load *load, const char *place, const char *section,
+                                  struct scope *out)
 {
     if (has_section(load->table, section)) {
         *out = (struct scope){.section = section,
@@ -234,8 +181,8 @@ static enum vg_err unknown_key(const struct load *load, const struct scope *scop
                    scope->section, key, known);
 }
 
-static enum vg_err set_value(const struct load *load, const struct scope *scope, const char *place,
-                             const char *key, const char *value, int line)
+enum vg_err vgi_conf_set_value(const struct load *load, const struct scope *scope,
+                               const char *place, const char *key, const char *value, int line)
 {
     const char *folder = line > 0 ? load->file_folder : load->work_folder;
     for (size_t i = 0; i < scope->count; i++) {
@@ -245,8 +192,11 @@ static enum vg_err set_value(const struct load *load, const struct scope *scope,
             continue;
         }
         if (line > 0 && scope->seen[i] > 0) {
-            return vg_fail(load->err, VG_E_INVALID, "%s: %s.%s: given again, first in line %d",
-                           place, scope->section, key, scope->seen[i]);
+            bool included = scope->seen[i] >= SEEN_INCLUDED;
+            return vg_fail(load->err, VG_E_INVALID, "%s: %s.%s: given again, first in line %d%s",
+                           place, scope->section, key,
+                           scope->seen[i] - (included ? SEEN_INCLUDED : 0),
+                           included ? " of the included file" : "");
         }
         struct vg_error why;
         if (vgi_conf_parse(item, value, folder, scope->object, &why) != VG_OK) {
@@ -257,146 +207,6 @@ static enum vg_err set_value(const struct load *load, const struct scope *scope,
         return VG_OK;
     }
     return unknown_key(load, scope, place, key);
-}
-
-/* --- the file --- */
-
-static enum vg_err refuse_line(struct load *load, const char *why)
-{
-    char place[PLACE_MAX];
-    place_of_line(load, place);
-    return load->failed = vg_fail(load->err, VG_E_INVALID, "%s: %s", place, why);
-}
-
-/* What libinih would accept although it is not "[name]", or cut. */
-static const char *wrong_header(const char *line)
-{
-    line += strspn(line, " \t");
-    if (line[0] != '[') {
-        return NULL;
-    }
-    const char *end = strchr(line, ']');
-    if (end == NULL) {
-        return "a section header without ']'";
-    }
-    if (end - line - 1 > VG_CONF_SECTION_MAX) {
-        return "a section name longer than 48 bytes";
-    }
-    end++;
-    end += strspn(end, " \t\r\n");
-    return *end == '\0' || *end == ';' || *end == '#' ? NULL : "text behind the ']'";
-}
-_Static_assert(VG_CONF_SECTION_MAX == 48, "the text above says the number");
-
-static char *read_line(char *to, int room, void *arg)
-{
-    struct load *load = arg;
-    size_t len = 0;
-    int c = '\0';
-    if (load->failed != VG_OK) {
-        return NULL;
-    }
-    load->line++;
-    while (c != '\n' && (c = getc(load->file)) != EOF) {
-        if (c == '\0') {
-            refuse_line(load, "a NUL byte; accepted: text");
-            return NULL;
-        }
-        if (len + 1 >= (size_t)room || len >= VG_CONF_LINE_MAX) {
-            /* libinih reads on with a small buffer only behind a line that filled its own; never
-             * reached. */
-            refuse_line(load, "a line longer than 1000 bytes");
-            return NULL;
-        }
-        to[len++] = (char)c;
-    }
-    to[len] = '\0';
-    const char *wrong = wrong_header(to);
-    if (wrong != NULL) {
-        refuse_line(load, wrong);
-        return NULL;
-    }
-    return len == 0 ? NULL : to;
-}
-_Static_assert(VG_CONF_LINE_MAX == 1000, "the text above says the number");
-
-static enum vg_err read_file(struct load *load);
-
-/* "include = FILE" before the first section: reads FILE here. One level only; relative to the main
- * file's folder. */
-static enum vg_err include_file(struct load *load, const char *place, const char *name)
-{
-    FILE *main_file = load->file;
-    const char *main_shown = load->shown_file;
-    int main_line = load->line;
-    enum vg_err code;
-
-    if (load->included[0] != '\0') {
-        return vg_fail(load->err, VG_E_INVALID, "%s: include: an included file includes no other",
-                       place);
-    }
-    int made = snprintf(load->included, sizeof load->included, "%s%s%s",
-                        name[0] == '/' ? "" : load->file_folder, name[0] == '/' ? "" : "/", name);
-    if (made < 0 || (size_t)made >= sizeof load->included || name[0] == '\0') {
-        load->included[0] = '\0';
-        return vg_fail(load->err, VG_E_INVALID,
-                       "%s: include: '%.80s': accepted: the path of a file", place, name);
-    }
-    load->file = fopen(load->included, "re");
-    if (load->file == NULL) {
-        code = vg_fail(load->err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_IO,
-                       "%s: include: %s%s: cannot be opened: %s", place, dots(load->included),
-                       path_end(load->included), strerror(errno));
-    } else {
-        load->shown_file = load->included;
-        load->line = 0;
-        code = read_file(load);
-        fclose(load->file);
-    }
-    load->file = main_file;
-    load->shown_file = main_shown;
-    load->line = main_line;
-    load->included[0] = '\0';
-    return code;
-}
-
-static int handle_line(void *arg, const char *section, const char *key, const char *value, int line)
-{
-    struct load *load = arg;
-    struct scope scope;
-    char place[PLACE_MAX];
-    (void)line;
-    place_of_line(load, place);
-    if (section[0] == '\0' && key != NULL && strcmp(key, "include") == 0) {
-        load->failed = include_file(load, place, value);
-        return load->failed == VG_OK;
-    }
-    if (section[0] == '\0') {
-        load->failed = vg_fail(load->err, VG_E_INVALID, "%s: %s: no [section] before it", place,
-                               key == NULL ? "[]" : key);
-        return 0;
-    }
-    load->failed = open_section(load, place, section, &scope);
-    if (load->failed == VG_OK && key != NULL) {
-        load->failed = set_value(load, &scope, place, key, value, load->line);
-    }
-    return load->failed == VG_OK;
-}
-
-static enum vg_err read_file(struct load *load)
-{
-    int first_bad = ini_parse_stream(read_line, load, handle_line, load);
-    if (ferror(load->file)) {
-        return vg_fail(load->err, VG_E_IO, "%s%s: cannot be read: %s", dots(load->shown_file),
-                       path_end(load->shown_file), strerror(errno));
-    }
-    /* A line that is neither header nor pair does not stop libinih, so a later error may have been
-     * told. */
-    if (first_bad > 0 && (load->failed == VG_OK || first_bad < load->line)) {
-        load->line = first_bad;
-        return refuse_line(load, "neither [section] nor key = value nor a comment");
-    }
-    return load->failed;
 }
 
 /* --- environment and command line --- */
@@ -413,7 +223,7 @@ static void env_name(const char *section, const char *key, char *out)
 static enum vg_err apply_environment_to(const struct load *load, const struct scope *scope)
 {
     for (size_t i = 0; i < scope->count; i++) {
-        char name[ENV_NAME_MAX], place[PLACE_MAX];
+        char name[ENV_NAME_MAX], place[VGI_PLACE_MAX];
         struct scope one = *scope;
         if (scope->each == NULL) {
             one.section = scope->items[i].section;
@@ -424,7 +234,8 @@ static enum vg_err apply_environment_to(const struct load *load, const struct sc
             continue;
         }
         snprintf(place, sizeof place, "environment %s", name);
-        enum vg_err code = set_value(load, &one, place, scope->items[i].key, value, SEEN_ELSEWHERE);
+        enum vg_err code =
+            vgi_conf_set_value(load, &one, place, scope->items[i].key, value, SEEN_ELSEWHERE);
         if (code != VG_OK) {
             return code;
         }
@@ -465,8 +276,10 @@ static enum vg_err apply_set(const struct load *load, const char *set)
                        (int)strcspn(set, "="), set);
     }
     struct scope scope;
-    enum vg_err code = open_section(load, "--set", section, &scope);
-    return code != VG_OK ? code : set_value(load, &scope, "--set", key, equals + 1, SEEN_ELSEWHERE);
+    enum vg_err code = vgi_conf_open_section(load, "--set", section, &scope);
+    return code != VG_OK
+               ? code
+               : vgi_conf_set_value(load, &scope, "--set", key, equals + 1, SEEN_ELSEWHERE);
 }
 
 static enum vg_err check_required(const struct load *load, const struct scope *scope)
@@ -474,7 +287,7 @@ static enum vg_err check_required(const struct load *load, const struct scope *s
     for (size_t i = 0; i < scope->count; i++) {
         const struct vg_conf_item *item = &scope->items[i];
         if (item->fallback == NULL && scope->seen[i] == SEEN_NOWHERE) {
-            char accepted[VGI_CONF_TEXT_MAX], place[PLACE_MAX];
+            char accepted[VGI_CONF_TEXT_MAX], place[VGI_PLACE_MAX];
             vgi_conf_accepted(item, accepted, sizeof accepted);
             return vg_fail(load->err, VG_E_NOTFOUND, "%s: %s.%s: missing, accepted: %s",
                            file_or_none(load, place),
@@ -506,8 +319,8 @@ static enum vg_err open_file(struct load *load, const struct vg_conf_sources *fr
             return VG_OK;
         }
         return vg_fail(load->err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_IO,
-                       "%s%s: cannot be opened: %s", dots(from->file), path_end(from->file),
-                       strerror(errno));
+                       "%s%s: cannot be opened: %s", vgi_conf_dots(from->file),
+                       vgi_conf_path_end(from->file), strerror(errno));
     }
     const char *slash = strrchr(from->file, '/');
     size_t len = slash == NULL ? 0 : (size_t)(slash - from->file);
@@ -516,7 +329,8 @@ static enum vg_err open_file(struct load *load, const struct vg_conf_sources *fr
                         absolute ? "" : load->work_folder, absolute || len == 0 ? "" : "/",
                         (int)len, from->file);
     if (made < 0 || (size_t)made >= sizeof load->file_folder) {
-        return vg_fail(load->err, VG_E_RANGE, "…%s: the path is too long", path_end(from->file));
+        return vg_fail(load->err, VG_E_RANGE, "…%s: the path is too long",
+                       vgi_conf_path_end(from->file));
     }
     return VG_OK;
 }
@@ -532,7 +346,7 @@ static enum vg_err load_all(struct load *load, const struct vg_conf_sources *fro
         code = apply_defaults(load, &plain);
     }
     if (code == VG_OK && load->file != NULL) {
-        code = read_file(load);
+        code = vgi_conf_read_file(load);
     }
     if (code == VG_OK && !from->ignore_environment) {
         code = for_each_scope(load, apply_environment_to);

@@ -394,6 +394,8 @@ static void a_file_may_include_one_other(void **state)
     vgt_write("b.ini", "[a]\nnumber = 7\n");
     assert_int_equal(load("include = b.ini\n[b]\nmust = x\n"), VG_OK);
     assert_int_equal(object.number, 7);
+    refused("include = b.ini\n[a]\nnumber = 6\n", VG_E_INVALID,
+            "a.ini:3: a.number: given again, first in line 2 of the included file");
     vgt_write("b.ini", "[a]\nnumber = 77\n");
     assert_int_equal(load("include = b.ini\n[b]\nmust = x\n"), VG_E_RANGE);
     assert_non_null(strstr(error.text, "/b.ini:2: a.number: '77', accepted: -1 to 10 things"));
@@ -405,6 +407,8 @@ static void a_file_may_include_one_other(void **state)
     assert_string_equal(error.text, "a.ini:1: include: /none/none.ini: cannot be opened: No such "
                                     "file or directory");
     assert_int_equal(load("include = b.ini/none.ini\n"), VG_E_IO);
+    refused("include = /dev/null\n", VG_E_IO,
+            "a.ini:1: include: /dev/null: cannot be opened: no regular file");
 }
 
 static void a_default_that_its_own_table_refuses_is_told(void **state)
@@ -503,6 +507,22 @@ static void a_list_of_accepted_names_is_cut_at_the_room_of_an_error(void **state
     assert_int_equal(strlen(error.text), VG_ERROR_TEXT_MAX - 1);
 }
 
+static void the_same_key_may_stand_in_two_sections(void **state)
+{
+    (void)state;
+    static const struct vg_conf_item items[] = {
+        VG_CONF_INT(struct sample, number, "a", "n", "1", 0, 9, NULL, "First."),
+        VG_CONF_INT(struct sample, any_number, "b", "n", "2", 0, 9, NULL, "Second."),
+    };
+    static const struct vg_conf_table table = {
+        .program = "x", .items = items, .item_count = 2, .object_size = sizeof(struct sample)};
+    struct vg_conf_sources from = {.file = "a.ini", .ignore_environment = true};
+    vgt_write("a.ini", "[b]\nn = 7\n[a]\n");
+    assert_int_equal(vg_conf_load(&table, &from, &object, &error), VG_OK);
+    assert_int_equal(object.number, 1);
+    assert_int_equal(object.any_number, 7);
+}
+
 static void a_path_too_long_for_the_system_is_refused(void **state)
 {
     (void)state;
@@ -561,6 +581,7 @@ int main(void)
         cmocka_unit_test(a_default_of_a_block_that_its_own_table_refuses_is_told),
         cmocka_unit_test(two_kinds_of_blocks_do_not_mix),
         cmocka_unit_test(a_list_of_accepted_names_is_cut_at_the_room_of_an_error),
+        cmocka_unit_test(the_same_key_may_stand_in_two_sections),
         cmocka_unit_test(a_path_too_long_for_the_system_is_refused),
         cmocka_unit_test(a_repeated_section_may_be_split_and_comes_together),
     };

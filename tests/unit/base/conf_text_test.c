@@ -113,6 +113,24 @@ static void the_manual_escapes_markup(void **state)
     assert_non_null(strstr(text, "## [peer NAME]\n\nMay be given up to 3 times"));
 }
 
+static void blocks_may_go_without_help(void **state)
+{
+    (void)state;
+    struct vg_conf_each each = sample_each[0];
+    each.help = NULL;
+    struct vg_conf_table table = sample_table;
+    table.each = &each;
+    FILE *to = fmemopen(text, sizeof text, "w");
+    assert_non_null(to);
+    vg_conf_dump(&table, NULL, to);
+    vg_conf_help(&table, to);
+    vg_conf_manual(&table, to);
+    assert_int_equal(fclose(to), 0);
+    assert_non_null(strstr(text, "# At most 3.\n# [peer NAME]\n"));
+    assert_non_null(strstr(text, "  [peer NAME], at most 3\n    address\n"));
+    assert_non_null(strstr(text, "each with its own NAME. \n\n*address*"));
+}
+
 struct changes {
     int count;
     char names[128];
@@ -187,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_missing_required_text_is_dumped_as_a_comment),
         cmocka_unit_test(help_names_every_key_with_its_facts),
         cmocka_unit_test(the_manual_escapes_markup),
+        cmocka_unit_test(blocks_may_go_without_help),
         cmocka_unit_test(a_reload_keeps_what_is_not_reloadable),
         cmocka_unit_test(a_reload_of_the_same_changes_nothing),
         cmocka_unit_test(blocks_whose_items_are_all_reloadable_are_taken_over),
