@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#define COUNT_STALL_MS 30000 /* a count that gets nothing for so long gives up */
+
 static int64_t clock_ms(clockid_t id)
 {
     struct timespec t;
@@ -160,11 +162,17 @@ enum vg_err vg_dlog_count(struct vg_dlog *log, enum vg_topic t, vg_dlog_progress
     enum vg_err rc =
         vg_dlog_reader_open(log, t, -1, (struct vg_dlog_from){VG_DLOG_BEGINNING, 0}, &r, err);
     uint64_t n = 0;
+    int64_t moved_ms = vgi_now_ms();
     while (rc == VG_OK && !vg_dlog_reader_caught_up(r)) {
         size_t got = 0;
         rc = vg_dlog_read(r, VG_DLOG_TURN_MS, records, VG_DLOG_BATCH_MAX, &got, err);
         for (size_t i = 0; rc == VG_OK && i < got; i++) {
             n += records[i].value.at != NULL;
+        }
+        moved_ms = got > 0 ? vgi_now_ms() : moved_ms;
+        if (rc == VG_OK && vgi_now_ms() - moved_ms > COUNT_STALL_MS) {
+            rc = vg_fail(err, VG_E_TIMEOUT, "%s: nothing could be read for %d s", log->conf.url,
+                         COUNT_STALL_MS / 1000);
         }
         if (rc == VG_OK && fn != NULL && !fn(arg, n, 0)) {
             rc = vg_fail(err, VG_E_CLOSED, "stopped");

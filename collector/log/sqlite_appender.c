@@ -383,14 +383,6 @@ int vgi_sqlite_appender_fd(const void *self)
     return ((const struct appender *)self)->fd;
 }
 
-static void give(struct appender *a, struct item *it, struct vg_dlog_verdict verdict)
-{
-    a->pending--;
-    if (it->fn != NULL) {
-        it->fn(it->arg, &verdict);
-    }
-}
-
 static void give_all(struct appender *a, struct list *l)
 {
     size_t n = 0, bytes = 0;
@@ -398,7 +390,10 @@ static void give_all(struct appender *a, struct list *l)
         n++;
         bytes += weight(it);
         if (!it->told) {
-            give(a, it, it->verdict);
+            a->pending--;
+            if (it->fn != NULL) {
+                it->fn(it->arg, &it->verdict);
+            }
         }
         free(it);
     }
@@ -408,68 +403,66 @@ static void give_all(struct appender *a, struct list *l)
     pthread_mutex_unlock(&a->mutex);
 }
 
-/* What is too old leaves the queue; what is being written is told that it may be durable and
+/* Whom to tell that a record is too old, when the record itself is still being written. */
+struct late {
+    vg_dlog_verdict_fn *fn;
+    void *arg;
+};
+
+#define LATE_STEP 64 /* told in one dispatch */
+
+/* What is too old leaves the queue; what is being written is told that it may be durable, and
  * forgotten when it lands. The lists are in order of arrival, so the first young one ends the
- * search. With the mutex held; *late gets the ones to tell. */
-static size_t expire(struct appender *a, struct list *late, struct item **flying, size_t max)
+ * search. With the mutex held. */
+static size_t expire(struct appender *a, struct list *unwritten, struct late *flying)
 {
     const int64_t now = vgi_now_ms();
     size_t n = 0;
-    for (struct item *it = a->flight.head; it != NULL && it->deadline <= now && n < max;
-         it = it->next) {
+    struct item *it = a->flight.head;
+    for (; it != NULL && it->deadline <= now && n < LATE_STEP; it = it->next) {
         if (!it->told) {
             it->told = true;
-            flying[n++] = it;
+            flying[n++] = (struct late){it->fn, it->arg};
         }
     }
     while (a->queue.head != NULL && a->queue.head->deadline <= now) {
-        struct item *it = pop(&a->queue);
+        it = pop(&a->queue);
         it->verdict = (struct vg_dlog_verdict){VG_E_TIMEOUT, false, 0, -1};
-        push(late, it);
+        push(unwritten, it);
     }
     return n;
 }
 
-#define EXPIRE_STEP 64
-
 enum vg_err vgi_sqlite_appender_dispatch(void *self, struct vg_error *err)
 {
     struct appender *a = self;
+    struct list done, unwritten = {NULL, NULL};
+    struct late flying[LATE_STEP];
     uint64_t ignored;
     if (read(a->fd, &ignored, sizeof ignored) < 0 && errno != EAGAIN) {
         return vg_fail(err, VG_E_FATAL, "eventfd: %s", strerror(errno));
     }
-    struct list late = {NULL, NULL}, done;
-    struct {
-        vg_dlog_verdict_fn *fn;
-        void *arg;
-    } told[EXPIRE_STEP];
-    struct item *flying[EXPIRE_STEP];
     pthread_mutex_lock(&a->mutex);
     done = a->done;
     a->done = (struct list){NULL, NULL};
-    const size_t n = expire(a, &late, flying, EXPIRE_STEP);
-    for (size_t i = 0; i < n; i++) { /* the items may land and be gone once the mutex is free */
-        told[i].fn = flying[i]->fn;
-        told[i].arg = flying[i]->arg;
-    }
+    const size_t n = expire(a, &unwritten, flying);
     const bool fatal = a->fatal;
-    if (fatal) {
-        pthread_cond_signal(&a->wake);
-    }
     const struct vg_error why = a->why;
+    if (fatal) {
+        pthread_cond_signal(&a->wake); /* refuse what is queued */
+    }
     pthread_mutex_unlock(&a->mutex);
     give_all(a, &done);
-    give_all(a, &late);
+    give_all(a, &unwritten);
     for (size_t i = 0; i < n; i++) {
-        const struct vg_dlog_verdict v = {VG_E_TIMEOUT, true, 0, -1};
+        const struct vg_dlog_verdict maybe = {VG_E_TIMEOUT, true, 0, -1};
         a->pending--;
-        if (told[i].fn != NULL) {
-            told[i].fn(told[i].arg, &v);
+        if (flying[i].fn != NULL) {
+            flying[i].fn(flying[i].arg, &maybe);
         }
     }
-    if (n == EXPIRE_STEP) {
-        tell(a);
+    if (n == LATE_STEP) {
+        tell(a); /* there may be more */
     }
     return fatal ? vg_fail(err, VG_E_FATAL, "%s", why.text) : VG_OK;
 }

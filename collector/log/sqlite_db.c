@@ -10,7 +10,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#define BUSY_STEP_US 500
+/* Less than the gap that an appender leaves between two groups; a lock held for long is asked for
+ * more seldom. */
+#define BUSY_STEP_US 100
+#define BUSY_TRIES   500
+#define BUSY_SLOW_US 1000
 
 enum vg_err vgi_db_fail(sqlite3 *db, const char *doing, struct vg_error *err)
 {
@@ -96,10 +100,10 @@ enum vg_err vgi_db_int(sqlite3 *db, const char *sql, int64_t a, int64_t b, int64
 static int wait_for_writer(void *arg, int tries)
 {
     (void)arg;
-    if (tries >= VGI_BUSY_MS * 1000 / BUSY_STEP_US) {
+    if (tries >= BUSY_TRIES + VGI_BUSY_MS * 1000 / BUSY_SLOW_US) {
         return 0;
     }
-    usleep(BUSY_STEP_US);
+    usleep(tries < BUSY_TRIES ? BUSY_STEP_US : BUSY_SLOW_US);
     return 1;
 }
 

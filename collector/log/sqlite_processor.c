@@ -245,7 +245,8 @@ static enum vg_err ensure_active(struct processor *p, int64_t until, bool *ready
         rc = assign(p, err);
     }
     *ready = rc == VG_OK && p->status == ACTIVE;
-    return rc == VG_E_AGAIN ? VG_OK : rc;
+    /* A busy or full log may be better at the next poll. */
+    return rc == VG_E_AGAIN || rc == VG_E_FULL ? VG_OK : rc;
 }
 
 /* ---- reading ---- */

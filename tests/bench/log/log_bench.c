@@ -6,6 +6,7 @@
 #include "vigia/dlog_processor.h"
 #include "vigia/random.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -131,6 +132,97 @@ static void process(struct vg_dlog *log, size_t n, size_t outputs_every, const c
     vg_dlog_processor_close(p);
 }
 
+/* ---- from append to poll, with a steady stream on another thread ---- */
+
+struct stream {
+    struct vg_dlog *log;
+    size_t rate, seconds;
+};
+
+static void *stream(void *arg)
+{
+    const struct stream *s = arg;
+    struct vg_error err;
+    struct vg_dlog_appender *a = NULL;
+    must(vg_dlog_appender_open(s->log, &a, &err), &err);
+    const double start = now_s(CLOCK_MONOTONIC);
+    for (size_t sent = 0; sent < s->rate * s->seconds;) {
+        const double now = now_s(CLOCK_MONOTONIC);
+        while (sent < s->rate * s->seconds && (double)sent < (now - start) * (double)s->rate) {
+            char key[32];
+            const double stamp = now_s(CLOCK_MONOTONIC);
+            const int len = snprintf(key, sizeof key, "s%zu", sent % 1000);
+            const enum vg_err rc =
+                vg_dlog_append(a, VG_TOPIC_COMMANDS, -1, vg_span(key, (size_t)len),
+                               vg_span(&stamp, sizeof stamp), NULL, NULL);
+            if (rc != VG_OK) {
+                must(vg_fail(&err, rc, "append: %s", vg_err_name(rc)), &err);
+            }
+            sent++;
+        }
+        must(vg_dlog_appender_dispatch(a, &err), &err);
+        usleep(500);
+    }
+    must(vg_dlog_appender_drain(a, WAIT_MS, &err), &err);
+    vg_dlog_appender_close(a);
+    return NULL;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void latency(struct vg_dlog *log, size_t rate)
+{
+    static struct vg_dlog_record records[VG_DLOG_BATCH_MAX];
+    struct vg_error err;
+    struct vg_dlog_processor *p = NULL;
+    struct stream s = {log, rate, 3};
+    const size_t total = s.rate * s.seconds;
+    double *took = calloc(total, sizeof *took), committed = 0;
+    pthread_t thread;
+    size_t n = 0;
+    char group[VG_DLOG_NAME_MAX];
+    snprintf(group, sizeof group, "latency-%d-%zu", (int)getpid(), rate);
+    const struct vg_dlog_processor_options o = {.group = group,
+                                                .instance = "one",
+                                                .inputs = {VG_TOPIC_COMMANDS},
+                                                .input_count = 1,
+                                                .state_topic = VG_TOPIC_ALARM_STATE};
+    must(vg_dlog_processor_open(log, &o, &p, &err), &err);
+    size_t old = 1;
+    while (old > 0 || !vg_dlog_processor_active(p)) { /* records of an earlier run */
+        must(vg_dlog_processor_poll(p, 100, records, VG_DLOG_BATCH_MAX, &old, &err), &err);
+    }
+    if (took == NULL || pthread_create(&thread, NULL, stream, &s) != 0) {
+        must(vg_fail(&err, VG_E_NOMEM, "no memory or thread"), &err);
+    }
+    const double start = now_s(CLOCK_MONOTONIC);
+    while (n < total && now_s(CLOCK_MONOTONIC) - start < WAIT_MS / 1000) {
+        size_t got = 0;
+        must(vg_dlog_processor_poll(p, 20, records, VG_DLOG_BATCH_MAX, &got, &err), &err);
+        const double now = now_s(CLOCK_MONOTONIC);
+        for (size_t i = 0; i < got && n < total; i++) {
+            double stamp;
+            memcpy(&stamp, records[i].value.at, sizeof stamp);
+            took[n++] = now - stamp;
+        }
+        if (now - committed > 0.05) {
+            must(vg_dlog_processor_commit(p, &err), &err);
+            committed = now;
+        }
+    }
+    pthread_join(thread, NULL);
+    vg_dlog_processor_close(p);
+    qsort(took, n, sizeof *took, by_value);
+    printf("append to poll at %6zu/s %14.2f ms p50 %8.2f ms p99 %8.2f ms max\n", rate,
+           n == 0 ? 0 : took[n / 2] * 1e3, n == 0 ? 0 : took[n * 99 / 100] * 1e3,
+           n == 0 ? 0 : took[n - 1] * 1e3);
+    free(took);
+}
+
 int main(int argc, char **argv)
 {
     struct vg_error err = {.code = VG_OK};
@@ -151,6 +243,8 @@ int main(int argc, char **argv)
     process(log, n, 0, "process, no outputs");
     process(log, n, 100, "process, state each 100");
     append_each(log, 500);
+    latency(log, 1000);
+    latency(log, 50000);
     vg_dlog_close(log);
     printf("%-28s %12zu failed\n", "verdicts", failed);
     return failed == 0 && durable == n + 500 ? VG_EXIT_OK : VG_EXIT_FAIL;

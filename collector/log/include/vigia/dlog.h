@@ -147,7 +147,8 @@ enum vg_err vg_dlog_appender_open(struct vg_dlog *log, struct vg_dlog_appender *
 /* Copies key and value and queues them; never blocks. `partition` -1: by key (murmur2_random); a
  * topic is written either by key or by explicit partition, heartbeats apart. value.at == NULL: a
  * tombstone (compacted topics). `fn` may be NULL. VG_E_FULL: a bound is reached, nothing was
- * queued. VG_E_RANGE: key, value or partition out of bounds. VG_E_FATAL. */
+ * queued. VG_E_RANGE: key, value or partition out of bounds.
+ * VG_E_NOTFOUND: no such topic when the appender was opened. VG_E_FATAL. */
 enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
                            struct vg_span key, struct vg_span value, vg_dlog_verdict_fn *fn,
                            void *arg) VG_NODISCARD;
