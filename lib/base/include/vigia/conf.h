@@ -7,15 +7,21 @@
  *   };
  *
  * INI syntax through libinih: [section], key = value, ';' and '#' comments. Precedence, later wins:
- * default, file, environment VIGIA_<SECTION>_<KEY> (upper case), --set section.key=value. An
- * unknown section or key, a value out of range or a duplicate key is refused with one line:
- * file:line: section.key: what was found and what is accepted. A text holds no control bytes and no
- * ';' that would begin a comment (at its start or after a space); blanks around it are dropped. A
- * required text may not be empty. A section may repeat as "[section NAME]" when the table says so
- * (VG_CONF_EACH), for example [collector c1]; NAME has letters, digits and . _ - : @ / * +. --set
- * "collector c1.address=…" sets a key of a block, and makes the block if there is none; the
- * environment (VIGIA_COLLECTOR_C1_ADDRESS) only changes blocks that exist. * "include = FILE" before the first section reads FILE first, as if its lines stood there (one level, relative to the including
- * file): programs of one site share a section, such as [log], in one place.
+ * default, file, environment VIGIA_<SECTION>_<KEY> (upper case), --set section.key=value. An unknown
+ * section or key, a value out of range or a duplicate key is refused with one line:
+ * file:line: section.key: what was found and what is accepted.
+ *
+ * A text holds no control bytes and no ';' that would begin a comment (at its start or after a
+ * space); blanks around it are dropped. A required text may not be empty.
+ *
+ * A section may repeat as "[section NAME]" when the table says so (struct vg_conf_each), for example
+ * [collector c1]; NAME has letters, digits and . _ - : @ / * +. --set "collector c1.address=…" sets a
+ * key of a block, and makes the block if there is none; the environment
+ * (VIGIA_COLLECTOR_C1_ADDRESS) only changes blocks that exist.
+ *
+ * "include = FILE" before the first section reads that regular file first, as if its lines stood
+ * there (one level, relative to the including file): programs of one site share a section, such as
+ * [log], in one place.
  */
 #ifndef VIGIA_CONF_H
 #define VIGIA_CONF_H
