@@ -7,16 +7,16 @@
  *   };
  *
  * INI syntax through libinih: [section], key = value, ';' and '#' comments. Precedence, later wins:
- * default, file, environment VIGIA_<SECTION>_<KEY> (upper case), --set section.key=value. An unknown
- * section or key, a value out of range or a duplicate key is refused with one line:
+ * default, file, environment VIGIA_<SECTION>_<KEY> (upper case), --set section.key=value. An
+ * unknown section or key, a value out of range or a duplicate key is refused with one line:
  * file:line: section.key: what was found and what is accepted.
  *
  * A text holds no control bytes and no ';' that would begin a comment (at its start or after a
  * space); blanks around it are dropped. A required text may not be empty.
  *
- * A section may repeat as "[section NAME]" when the table says so (struct vg_conf_each), for example
- * [collector c1]; NAME has letters, digits and . _ - : @ / * +. --set "collector c1.address=…" sets a
- * key of a block, and makes the block if there is none; the environment
+ * A section may repeat as "[section NAME]" when the table says so (struct vg_conf_each), for
+ * example [collector c1]; NAME has letters, digits and . _ - : @ / * +. --set "collector
+ * c1.address=…" sets a key of a block, and makes the block if there is none; the environment
  * (VIGIA_COLLECTOR_C1_ADDRESS) only changes blocks that exist.
  *
  * "include = FILE" before the first section reads that regular file first, as if its lines stood
