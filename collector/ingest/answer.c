@@ -64,9 +64,6 @@ static void send_answer(struct vgi_collector *c, struct vgi_pending *p)
         vg_log_error("no-memory", "for=answer");
         return; /* the device asks again */
     }
-    if (!p->held && p->confirmable) {
-        vgi_count(VGI_M_SEPARATE);
-    }
     vgi_answer_fill(c, pdu, &verdict, c->conf->retry_after_ms);
     (void)coap_send(coap, pdu);
 }
@@ -102,6 +99,7 @@ void vgi_answer_held(struct vgi_collector *c)
     while ((p = vgi_pool_first_held(&c->pool)) != NULL && vg_mono_diff_ms(p->ack_by, now) <= 0) {
         coap_pdu_t *ack = message(p, COAP_MESSAGE_ACK, p->mid, false);
         vgi_pool_unhold(&c->pool, p);
+        vgi_count(VGI_M_EARLY_ACKS);
         if (ack != NULL) {
             (void)coap_send(p->session->coap, ack);
         }

@@ -3,11 +3,17 @@
 
 #include "vigia/log.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <unistd.h>
 
 #define QUERIES_MAX 8
+/* libcoap refuses what is longer than a session's MTU, and its default is 1,152 with all headers in
+ * it. The largest body with options and DTLS record is below this, and this is below what passes
+ * everywhere that Ethernet does. */
+#define DATAGRAM_MAX 1400
+static_assert(VG_BODY_MAX + 200 <= DATAGRAM_MAX, "a request with the largest body fits a datagram");
 
 static void on_libcoap_line(coap_log_t level, const char *message)
 {
@@ -131,7 +137,9 @@ static void wait_for_log(struct vgi_collector *c, struct vgi_session *s, const c
         vgi_pool_hold(&c->pool, p);
         vgi_answer_held(c);
         answer_later(response);
-    } /* else libcoap sends the empty acknowledgement, or nothing for a non-confirmable one */
+    } else if (p->confirmable) {
+        vgi_count(VGI_M_EARLY_ACKS); /* libcoap sends it from the empty response */
+    }
 }
 
 /* A message that came before. True when that is all there is to it. */
@@ -309,7 +317,10 @@ enum vg_err vgi_endpoint_open(struct vgi_collector *c, struct vg_error *err)
         coap_address_init(&address);
         address.size = at->ai_addrlen;
         memcpy(&address.addr, at->ai_addr, at->ai_addrlen);
-        if (coap_new_endpoint(c->coap, &address, COAP_PROTO_DTLS) == NULL) {
+        coap_endpoint_t *endpoint = coap_new_endpoint(c->coap, &address, COAP_PROTO_DTLS);
+        if (endpoint != NULL) {
+            coap_endpoint_set_default_mtu(endpoint, DATAGRAM_MAX);
+        } else {
             rc = vg_fail(err, VG_E_IO, "collector.listen: %s: cannot be opened: %s",
                          c->conf->listen, strerror(errno));
         }

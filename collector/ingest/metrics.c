@@ -22,8 +22,10 @@ static struct vg_metric metrics[VGI_M_COUNT] = {
     [VGI_M_ANSWER_422] = {ANSWERS, .labels = "code=\"4.22\""},
     [VGI_M_ANSWER_429] = {ANSWERS, .labels = "code=\"4.29\""},
     [VGI_M_ANSWER_503] = {ANSWERS, .labels = "code=\"5.03\""},
-    [VGI_M_SEPARATE] = {NAME("separate_answers_total"),
-                        .help = "Answers sent after an empty acknowledgement.", .type = VG_COUNTER},
+    [VGI_M_EARLY_ACKS] =
+        {NAME("early_acknowledgements_total"),
+         .help = "Requests acknowledged before the log was done: their answers go by themselves.",
+         .type = VG_COUNTER},
     [VGI_M_DUPLICATES] = {NAME("duplicate_messages_total"),
                           .help = "Messages repeated by their sender, stored once.",
                           .type = VG_COUNTER},

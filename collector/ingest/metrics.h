@@ -17,7 +17,7 @@ enum vgi_metric {
     VGI_M_ANSWER_422,
     VGI_M_ANSWER_429,
     VGI_M_ANSWER_503,
-    VGI_M_SEPARATE,
+    VGI_M_EARLY_ACKS,
     VGI_M_DUPLICATES,
     VGI_M_WAIT_MS,
     VGI_M_PENDING,
