@@ -1,12 +1,14 @@
 /* What the collector's tests need of the log and of the registry, as small commands for a script:
  *
- *   collector_fixture init URL KEKFILE                          creates topics and the key file
- *   collector_fixture device URL KEKFILE NAME VERSION STATE PSKHEX PATTERN…
- *   collector_fixture remove URL NAME
- *   collector_fixture read URL TOPIC                            every value, one a line, read from
- * the beginning
+ *   init URL KEKFILE                  creates the topics and the key file
+ *   device URL KEKFILE NAME VERSION STATE PSKHEX PATTERN…
+ *   remove URL NAME
+ *   read URL TOPIC                    every value, one a line, from the beginning
+ *   client HOST PORT IDENTITY KEYHEX cid|plain LOCALPORT         see collector_client.c
  *
  * Without arguments it checks itself in a temporary folder, as a test of its own. */
+#include "fixture.h"
+
 #include "vigia/devices.h"
 #include "vigia/dlog.h"
 #include "vigia/dlog_admin.h"
@@ -164,6 +166,8 @@ int main(int argc, char **argv)
         append(argv[2], argv[3], (struct vg_span){NULL, 0});
     } else if (argc == 4 && strcmp(argv[1], "read") == 0) {
         (void)read_topic(argv[2], argv[3], stdout);
+    } else if (argc == 8 && strcmp(argv[1], "client") == 0) {
+        return run_client(argc - 2, argv + 2);
     } else {
         fprintf(stderr, "collector_fixture: unknown command\n");
         return 2;

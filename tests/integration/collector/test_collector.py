@@ -1,0 +1,580 @@
+#!/usr/bin/env python3
+"""vigia-collector as devices and operators meet it: real DTLS, a real log, real processes.
+
+Independent clients are Debian's coap-client-openssl and coap-client-gnutls; where a Connection ID, a chosen message id or a chosen
+port is needed, collector_fixture's client (libcoap, as in the agent).
+"""
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+import urllib.error
+import urllib.request
+
+BIN = os.environ["VIGIA_BINARY_DIR"]
+COLLECTOR = f"{BIN}/bin/vigia-collector"
+FIXTURE = f"{BIN}/tests/collector_fixture"
+KEY = "0123456789abcdef0123456789abcdef"  # as text: what Debian's clients can be given
+OTHER_KEY = "fedcba9876543210fedcba9876543210"
+SENML_JSON, SENML_CBOR, JSON = 110, 112, 50
+DEADLINE = 30
+
+
+def until(what, condition, seconds=DEADLINE):
+    """Waits for a condition; how long it took."""
+    start = time.monotonic()
+    while True:
+        if condition():
+            return time.monotonic() - start
+        if time.monotonic() - start > seconds:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.01)
+
+
+def free_port(kind=socket.SOCK_DGRAM):
+    with socket.socket(socket.AF_INET, kind) as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def fixture(*args):
+    done = subprocess.run([FIXTURE, *map(str, args)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def hexed(body):
+    return (body if isinstance(body, bytes) else body.encode()).hex()
+
+
+class House:
+    """A folder with a log, a key file and one collector."""
+
+    def __init__(self, **settings):
+        self.folder = tempfile.mkdtemp(prefix="vigia-collector-")
+        self.url = f"sqlite:{self.folder}/log.db"
+        self.kek = f"{self.folder}/kek"
+        self.port, self.metrics_port = free_port(), free_port(socket.SOCK_STREAM)
+        self.settings = settings
+        self.collector, self.clients = None, []
+        fixture("init", self.url, self.kek)
+
+    def device(self, name, version, *patterns, state="active", key=KEY):
+        fixture("device", self.url, self.kek, name, version, state, hexed(key), *patterns)
+
+    def command(self):
+        settings = {"log.url": self.url, "keys.kek_file": self.kek, "collector.listen": f"127.0.0.1:{self.port}",
+                    "metrics.listen": f"127.0.0.1:{self.metrics_port}", "collector.heartbeat": "10s"}
+        settings.update({k.replace("__", "."): v for k, v in self.settings.items()})
+        command = [COLLECTOR, "--config", f"{self.folder}/collector.ini"]
+        for k, v in settings.items():
+            command += ["--set", f"{k}={v}"]
+        open(f"{self.folder}/collector.ini", "w").close()
+        return command
+
+    def start(self):
+        self.errors = open(f"{self.folder}/err", "a+")
+        self.collector = subprocess.Popen(self.command(), stderr=self.errors)
+        until("the collector is ready", self.ready)
+        return self
+
+    def ready(self):
+        assert self.collector.poll() is None, self.lines()
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=5).status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def metric(self, name):
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).read().decode()
+        found = re.search(rf"^vigia_collector_{re.escape(name)} (\S+)$", text, re.M)
+        return float(found.group(1))
+
+    def lines(self):
+        with open(f"{self.folder}/err", encoding="utf-8") as f:
+            return f.read()
+
+    def records(self, topic="readings"):
+        return [json.loads(line) for line in fixture("read", self.url, topic).splitlines() if line]
+
+    def readings(self):
+        return [r for r in self.records() if "heartbeat" not in r]
+
+    def client(self, identity, key=KEY, cid=True, port=None, local=0):
+        client = Client(port or self.port, identity, key, cid, local)
+        self.clients.append(client)
+        return client
+
+    def lock(self):
+        """Nobody else can write to the log until the connection is rolled back: a slow disk, in effect."""
+        db = sqlite3.connect(f"{self.folder}/log.db", isolation_level=None, timeout=10)
+        db.execute("BEGIN IMMEDIATE")
+        return db
+
+    def stop(self):
+        for client in self.clients:
+            client.kill()
+        if self.collector is not None and self.collector.poll() is None:
+            self.collector.send_signal(signal.SIGTERM)
+            code = self.collector.wait(20)
+            assert code == 0, (code, self.lines())
+        if self.collector is not None:
+            self.errors.close()
+        shutil.rmtree(self.folder)
+
+
+class Client:
+    def __init__(self, port, identity, key, cid, local):
+        self.process = subprocess.Popen(
+            [FIXTURE, "client", "127.0.0.1", str(port), identity, hexed(key), "cid" if cid else "plain", str(local)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self):
+        words = self.process.stdout.readline().split()
+        return (words[0], bytes.fromhex(words[1]) if len(words) > 1 else b"") if words else ("none", b"")
+
+    def post(self, body, form=JSON, path="v1/readings", queries=()):
+        self.say(" ".join(["post", path, str(form), hexed(body), *queries]))
+        return self.hear()
+
+    def con(self, mid, body):
+        self.say(f"con {mid} v1/readings {JSON} {hexed(body)}")
+        assert self.hear()[0] == "sent"
+
+    def wait(self):
+        self.say("wait")
+        return self.hear()
+
+    def kill(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+
+def identity(store, lane, seq):
+    return (f"store={store:016x}", f"lane={lane}", f"seq={seq}")
+
+
+def debian_post(house, program, body, form, path="v1/readings", who="pi-1", key=KEY, queries=()):
+    """The answer's code by one of Debian's clients, or None when there was no session; and all that it said."""
+    name = f"{house.folder}/body"
+    with open(name, "wb") as f:
+        f.write(body if isinstance(body, bytes) else body.encode())
+    uri = f"coaps://127.0.0.1:{house.port}/{path}" + ("?" + "&".join(queries) if queries else "")
+    done = subprocess.run([program, "-v", "6", "-B", "10", "-m", "post", "-u", who, "-k", key, "-t", str(form), "-f", name, uri],
+                          capture_output=True, timeout=60)
+    said = (done.stdout + done.stderr).decode(errors="replace")
+    found = re.findall(r"^v:1 t:(?:ACK|CON|NON) c:([45]\.\d\d|2\.0\d)", said, re.M)
+    return (found[-1] if found else None), said
+
+
+SMOKE = '{"id":"s-1","smoke":true}'
+# [{bn: "s-1/", bt: 1793194820.123, n: "temperature", u: "Cel", v: 25.5}], by hand
+CBOR_PACK = (b"\x81\xa5\x21\x64s-1/\x22\xfb" + bytes.fromhex("41dab86891 07df3b".replace(" ", "")) +
+             b"\x00\x6btemperature\x01\x63Cel\x02\xfb" + bytes.fromhex("4039800000000000"))
+
+
+class Interoperation(unittest.TestCase):
+    """Debian's own clients; one collector for all."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.programs = [p for p in ("coap-client-openssl", "coap-client-gnutls") if shutil.which(p)]
+        if not cls.programs:
+            raise unittest.SkipTest("skipped: neither coap-client-openssl nor coap-client-gnutls is here (libcoap3-bin)")
+        cls.house = House(collector__rejected_rate=1000)
+        cls.house.device("pi-1", 1, "s-*")
+        cls.house.device("pi-off", 1, "s-*", state="revoked")
+        cls.house.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.house.stop()
+
+    def code(self, *args, **kwargs):
+        codes = {debian_post(self.house, p, *args, **kwargs)[0] for p in self.programs}
+        self.assertEqual(len(codes), 1, codes)
+        return codes.pop()
+
+    def test_all_formats_are_acknowledged_and_stored_exactly_once(self):
+        seq = 100
+        want = set()
+        for program in self.programs:
+            for body, form in ((SMOKE, JSON), ('[{"n":"s-2/motion","vb":true}]', SENML_JSON), (CBOR_PACK, SENML_CBOR)):
+                code, said = debian_post(self.house, program, body, form, queries=identity(0xabc, "u", seq))
+                self.assertEqual(code, "2.04", said)
+                want.add(("pi-1", "0000000000000abc", "u", seq))
+                seq += 1
+            code, said = debian_post(self.house, program, '["s-1","s-2"]', JSON, path="v1/ok", queries=identity(0xabc, "u", seq))
+            self.assertEqual(code, "2.04", said)
+            want |= {("pi-1", "0000000000000abc", "u", seq), ("pi-1", "0000000000000abc", "u", seq + 1)}
+            seq += 2
+        got = [(r["device"], r["store"], r["lane"], r["seq"]) for r in self.house.readings() if r.get("store") == "0000000000000abc"]
+        self.assertEqual(sorted(got), sorted(want))
+
+    def test_the_cbor_pack_is_stored_as_it_was_meant(self):
+        self.assertEqual(self.code(CBOR_PACK, SENML_CBOR, queries=identity(0xcb, "r", 1)), "2.04")
+        r = [r for r in self.house.readings() if r.get("store") == "00000000000000cb"][0]
+        self.assertEqual((r["sensor"], r["temperature"], r["quality"]), ("s-1", 25.5, "synced"))
+
+    def test_a_wrong_key_and_an_unknown_name_fail_alike(self):
+        stored = len(self.house.readings())
+        for program in self.programs:
+            said = []
+            for who, key in (("pi-1", OTHER_KEY), ("nobody", KEY), ("pi-off", KEY)):
+                code, text = debian_post(self.house, program, SMOKE, JSON, who=who, key=key)
+                self.assertIsNone(code, text)
+                said.append(sorted(set(re.findall(r"(?i)alert.*|bad record mac", text))))
+            self.assertEqual(re.sub(r"\d{5}", "", str(said[0])), re.sub(r"\d{5}", "", str(said[1])))
+            self.assertEqual(re.sub(r"\d{5}", "", str(said[0])), re.sub(r"\d{5}", "", str(said[2])))
+        self.assertEqual(len(self.house.readings()), stored)
+
+    def test_each_refusal_has_its_code_and_stores_nothing(self):
+        stored = len(self.house.readings())
+        self.assertEqual(self.code('[{"n":"s-1/smoke","vb":true},{"n":"foreign/smoke","vb":true}]', SENML_JSON), "4.03")
+        self.assertEqual(self.code('[{"n":"s-1/smoke","v":7}]', SENML_JSON), "4.22")
+        self.assertEqual(self.code("[{", SENML_JSON), "4.00")
+        self.assertEqual(self.code(SMOKE, JSON, queries=("store=1",)), "4.00")
+        self.assertEqual(self.code(SMOKE, 0), "4.15")
+        self.assertEqual(self.code(SMOKE, 60), "4.15")
+        self.assertEqual(self.code("[" + ",".join([SMOKE] * 60) + "]", JSON), "4.13")  # comes in blocks
+        self.assertEqual(self.code(SMOKE, JSON, path="v1/other"), "4.04")
+        self.assertEqual(len(self.house.readings()), stored)
+        until("refused payloads are in the topic rejected",
+              lambda: {"4.03", "4.22", "4.00", "4.15"} <= {r["code"] for r in self.house.records("rejected")})
+
+
+class Answers(unittest.TestCase):
+    """One collector each, with the settings that the case needs."""
+
+    def house(self, *patterns, **settings):
+        house = House(**settings)
+        self.addCleanup(house.stop)
+        house.device("pi-1", 1, *(patterns or ("s-*",)))
+        return house.start()
+
+    def test_refused_readings_are_listed_in_cbor(self):
+        client = self.house().client("pi-1")
+        code, body = client.post('[{"id":"s-1","smoke":true},{"id":"x","smoke":true},{"id":"s-2","smoke":1}]')
+        self.assertEqual(code, "4.22")
+        self.assertEqual(body, bytes.fromhex("82" "8201" "1883" "8202" "1896"))
+
+    def test_a_body_of_one_datagram_that_is_too_large_is_4_13(self):
+        house = self.house()
+        client = house.client("pi-1")
+        good = SMOKE + " " * (1152 - len(SMOKE))
+        self.assertEqual(client.post(good)[0], "2.04")
+        self.assertEqual(client.post(good + " ")[0], "4.13")
+        self.assertEqual(len(house.readings()), 1)
+
+    def test_too_many_requests_are_4_29_and_others_do_not_suffer(self):
+        house = self.house(collector__request_rate=1, collector__request_burst=3)
+        house.device("pi-2", 1, "t-*")
+        until("the second device is known", lambda: house.metric("devices") == 2)
+        client = house.client("pi-1")
+        codes = [client.post(SMOKE)[0] for _ in range(5)]
+        self.assertEqual(codes[:3], ["2.04"] * 3)
+        self.assertIn("4.29", codes[3:])
+        self.assertEqual(house.client("pi-2").post('{"id":"t-1","motion":true}')[0], "2.04")
+        self.assertEqual(house.metric('answers_total{code="4.29"}'), codes.count("4.29"))
+
+    def test_a_slow_log_is_answered_by_itself_and_a_repeated_message_is_stored_once(self):
+        house = self.house()
+        client = house.client("pi-1")
+        self.assertEqual(client.post(SMOKE)[0], "2.04")
+        lock = house.lock()
+        client.con(4711, '{"id":"s-2","motion":true}')
+        until("the request waits", lambda: house.metric("pending_requests") == 1)
+        client.con(4711, '{"id":"s-2","motion":true}')
+        until("the repetition is seen", lambda: house.metric("duplicate_messages_total") == 1)
+        until("the empty acknowledgement is out", lambda: house.metric("early_acknowledgements_total") == 1)
+        lock.rollback()
+        self.assertEqual(client.wait()[0], "2.04")
+        client.con(4711, '{"id":"s-2","motion":true}')
+        until("the late repetition is seen", lambda: house.metric("duplicate_messages_total") == 2)
+        self.assertEqual([r["sensor"] for r in house.readings()], ["s-1", "s-2"])
+
+    def test_a_log_that_fails_is_5_03_and_heals(self):
+        house = self.house(log__verdict_timeout="1s")
+        client = house.client("pi-1")
+        self.assertEqual(client.post(SMOKE, queries=identity(1, "u", 1))[0], "2.04")
+        lock = house.lock()
+        self.assertEqual(client.post(SMOKE, queries=identity(1, "u", 2))[0], "5.03")
+        until("not ready while the log fails", lambda: not house.ready())
+        lock.rollback()
+        self.assertEqual(client.post(SMOKE, queries=identity(1, "u", 2))[0], "2.04")
+        until("ready again", house.ready)
+        self.assertEqual({r["seq"] for r in house.readings()}, {1, 2})
+
+    def test_sigterm_answers_what_is_under_way(self):
+        house = self.house()
+        client = house.client("pi-1")
+        self.assertEqual(client.post(SMOKE)[0], "2.04")
+        lock = house.lock()
+        client.con(99, SMOKE)
+        until("the request waits", lambda: house.metric("pending_requests") == 1)
+        house.collector.send_signal(signal.SIGTERM)
+        until("it drains", lambda: "draining" in house.lines())
+        lock.rollback()
+        self.assertEqual(client.wait()[0], "2.04")
+        self.assertEqual(house.collector.wait(20), 0)
+        self.assertEqual(len(house.readings()), 2)
+
+    def test_heartbeats_come_without_any_device(self):
+        house = self.house(collector__heartbeat="100ms", collector__instance="c7")
+        until("three heartbeats", lambda: len([r for r in house.records() if r.get("heartbeat") == "c7"]) >= 3)
+
+
+class Devices(unittest.TestCase):
+    def house(self, **settings):
+        house = House(**settings)
+        self.addCleanup(house.stop)
+        house.device("pi-1", 1, "s-*")
+        return house.start()
+
+    def end_of_session(self, house, change):
+        """Changes the device of a live session; seconds until the session had ended."""
+        client = house.client("pi-1")
+        self.assertEqual(client.post(SMOKE)[0], "2.04")
+        before = house.metric('sessions_ended_total{reason="device-changed"}')
+        start = time.monotonic()
+        change()
+        until("the session ends", lambda: house.metric('sessions_ended_total{reason="device-changed"}') == before + 1)
+        took = time.monotonic() - start
+        self.assertNotEqual(client.post(SMOKE)[0], "2.04")
+        return took
+
+    def test_revoking_a_device_ends_its_session_within_five_seconds_and_refuses_new_ones(self):
+        house = self.house()
+        took = self.end_of_session(house, lambda: house.device("pi-1", 2, "s-*", state="revoked"))
+        self.assertLess(took, 5)
+        print(f"  revocation acted after {took * 1000:.0f} ms", file=sys.stderr)
+        stored = len(house.readings())
+        self.assertEqual(house.client("pi-1").post(SMOKE)[0], "none")
+        self.assertEqual(len(house.readings()), stored)
+        house.device("pi-1", 3, "s-*")
+        until("the device is let in again", lambda: house.client("pi-1").post(SMOKE)[0] == "2.04")
+
+    def test_removing_a_device_ends_its_session(self):
+        house = self.house()
+        self.assertLess(self.end_of_session(house, lambda: fixture("remove", house.url, "pi-1")), 5)
+
+    def test_rotating_a_key_ends_the_session_and_only_the_new_key_opens_one(self):
+        house = self.house()
+        self.assertLess(self.end_of_session(house, lambda: house.device("pi-1", 2, "s-*", key=OTHER_KEY)), 5)
+        self.assertEqual(house.client("pi-1", key=OTHER_KEY).post(SMOKE)[0], "2.04")
+        self.assertEqual(house.client("pi-1", key=KEY).post(SMOKE)[0], "none")
+
+    def test_more_sensors_for_a_device_leave_its_session_alone(self):
+        house = self.house()
+        client = house.client("pi-1")
+        self.assertEqual(client.post('{"id":"new","smoke":true}')[0], "4.03")
+        house.device("pi-1", 2, "s-*", "new")
+        until("the sensor may be spoken for", lambda: client.post('{"id":"new","smoke":true}')[0] == "2.04")
+        self.assertEqual(house.metric("sessions_opened_total"), 1)
+
+    def test_a_third_session_of_a_device_ends_its_oldest(self):
+        house = self.house()
+        clients = [house.client("pi-1") for _ in range(3)]
+        for client in clients:
+            self.assertEqual(client.post(SMOKE)[0], "2.04")
+        self.assertEqual(house.metric("sessions"), 2)
+        self.assertEqual(house.metric('sessions_ended_total{reason="replaced"}'), 1)
+        self.assertEqual(clients[1].post(SMOKE)[0], "2.04")
+        self.assertEqual(clients[2].post(SMOKE)[0], "2.04")
+
+    def test_one_session_too_many_ends_the_one_that_was_silent_longest(self):
+        house = self.house(collector__max_sessions=2)
+        for i in (2, 3):
+            house.device(f"pi-{i}", 1, "s-*")
+        until("all devices are known", lambda: house.metric("devices") == 3)
+        first, second = house.client("pi-1"), house.client("pi-2")
+        for client in (first, second, first):
+            self.assertEqual(client.post(SMOKE)[0], "2.04")
+        self.assertEqual(house.client("pi-3").post(SMOKE)[0], "2.04")
+        self.assertEqual(house.metric('sessions_ended_total{reason="cap"}'), 1)
+        self.assertEqual(first.post(SMOKE)[0], "2.04")
+
+
+class Proxy(threading.Thread):
+    """Passes datagrams between one client and the server; `out` is the socket that the server sees the client come from."""
+
+    def __init__(self, server_port):
+        super().__init__(daemon=True)
+        self.server = ("127.0.0.1", server_port)
+        self.inside = self.make()
+        self.outs = [self.make()]
+        self.out = self.outs[0]
+        self.client, self.last_cid_record, self.running = None, None, True
+        self.got = {}
+        self.start()
+
+    @staticmethod
+    def make():
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind(("127.0.0.1", 0))
+        s.setblocking(False)
+        return s
+
+    def port(self):
+        return self.inside.getsockname()[1]
+
+    def another(self):
+        self.outs.append(self.make())
+        return self.outs[-1]
+
+    def run(self):
+        import select
+        while self.running:
+            for s in select.select([self.inside, *self.outs], [], [], 0.05)[0]:
+                data, where = s.recvfrom(2048)
+                if s is self.inside:
+                    self.client = where
+                    if data[0] == 25:
+                        self.last_cid_record = data
+                    self.out.sendto(data, self.server)
+                else:
+                    self.got[s] = self.got.get(s, 0) + 1
+                    if self.client:
+                        self.inside.sendto(data, self.client)
+
+    def close(self):
+        self.running = False
+        self.join()
+        for s in (self.inside, *self.outs):
+            s.close()
+
+
+class Addresses(unittest.TestCase):
+    """The two patches to libcoap that decide whose address is whose."""
+
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.stop)
+        self.house.device("alice", 1, "a-*")
+        self.house.device("bob", 1, "b-*")
+        self.house.start()
+
+    def test_a_forged_record_moves_nothing_and_a_genuine_one_does(self):
+        house = self.house
+        proxy = Proxy(house.port)
+        self.addCleanup(proxy.close)
+        client = house.client("alice", port=proxy.port())
+        self.assertEqual(client.post('{"id":"a-1","smoke":true}')[0], "2.04")
+        self.assertIsNotNone(proxy.last_cid_record, "no Connection ID was agreed")
+
+        # An answer is still to come; meanwhile somebody sends a copy with a higher number and a spoilt tag from another port.
+        lock = house.lock()
+        client.con(7, '{"id":"a-2","smoke":true}')
+        until("the request waits", lambda: house.metric("pending_requests") == 1)
+        enemy = proxy.another()
+        record = bytearray(proxy.last_cid_record)
+        record[10] = (record[10] + 9) & 0xff
+        record[-1] ^= 0x55
+        for copy in (bytes(record), proxy.last_cid_record, proxy.last_cid_record[:15]):
+            enemy.sendto(copy, ("127.0.0.1", house.port))
+        # the server has taken the forged ones out of its socket when it has answered a handshake that came after them
+        self.assertEqual(house.client("bob").post('{"id":"a-1","smoke":true}')[0], "4.03")
+        lock.rollback()
+        self.assertEqual(client.wait()[0], "2.04")
+        self.assertEqual(proxy.got.get(enemy, 0), 0, "the server sent to the forger's port")
+
+        # The client's own port changes: no new handshake, the answer arrives at the new one.
+        opened = house.metric("sessions_opened_total")
+        proxy.out = proxy.another()
+        self.assertEqual(client.post('{"id":"a-3","smoke":true}')[0], "2.04")
+        self.assertGreater(proxy.got.get(proxy.out, 0), 0)
+        self.assertEqual(house.metric("sessions_opened_total"), opened)
+        self.assertEqual([r["sensor"] for r in house.readings()], ["a-1", "a-2", "a-3"])
+
+    def test_a_port_that_changes_every_second_message_costs_no_handshake_and_no_reading(self):
+        house = self.house
+        proxy = Proxy(house.port)
+        self.addCleanup(proxy.close)
+        client = house.client("alice", port=proxy.port())
+        for seq in range(1, 21):
+            if seq % 2 == 0:
+                proxy.out = proxy.another()
+            self.assertEqual(client.post('{"id":"a-1","smoke":true}', queries=identity(5, "u", seq))[0], "2.04")
+        self.assertEqual(house.metric("sessions_opened_total"), 1)
+        self.assertEqual([r["seq"] for r in house.readings()], list(range(1, 21)))
+
+    def test_another_device_at_an_old_address_is_never_taken_for_the_first(self):
+        house = self.house
+        local = free_port()
+        alice = house.client("alice", local=local, cid=False)
+        self.assertEqual(alice.post('{"id":"a-1","smoke":true}')[0], "2.04")
+        alice.kill()
+        bob = house.client("bob", local=local, cid=False)
+        self.assertEqual(bob.post('{"id":"b-1","smoke":true}')[0], "2.04")
+        self.assertEqual(bob.post('{"id":"a-1","smoke":true}')[0], "4.03")
+        self.assertEqual([(r["device"], r["sensor"]) for r in house.readings()], [("alice", "a-1"), ("bob", "b-1")])
+        self.assertEqual(house.metric("sessions_opened_total"), 2)
+        until("the old session is gone", lambda: house.metric("sessions") == 1)
+
+
+class BadStarts(unittest.TestCase):
+    """One line that names the thing, and the right exit code."""
+
+    def setUp(self):
+        self.house = House()
+        self.addCleanup(self.house.stop)
+
+    def refused(self, code, *words, **settings):
+        self.house.settings = settings
+        done = subprocess.run(self.house.command(), capture_output=True, text=True, timeout=60)
+        lines = done.stderr.splitlines()
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertEqual(len(lines), 1, done.stderr)
+        for word in words:
+            self.assertIn(word, lines[0])
+
+    def test_a_port_in_use(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.1", self.house.port))
+            self.refused(78, f"127.0.0.1:{self.house.port}", "in use")
+
+    def test_a_missing_key_file(self):
+        os.unlink(self.house.kek)
+        self.refused(78, self.house.kek, "No such file")
+
+    def test_a_key_file_that_everybody_may_read(self):
+        os.chmod(self.house.kek, 0o644)
+        self.refused(78, self.house.kek, "0644", "0600")
+
+    def test_a_key_file_of_the_wrong_size(self):
+        with open(self.house.kek, "ab") as f:
+            f.write(b"x")
+        self.refused(78, self.house.kek, "32")
+
+    def test_a_log_that_is_not_there(self):
+        self.refused(78, "nowhere.db", log__url=f"sqlite:{self.house.folder}/nowhere.db")
+        self.assertFalse(os.path.exists(f"{self.house.folder}/nowhere.db"))
+
+    def test_a_log_of_an_unknown_kind(self):
+        self.refused(78, "oracle:", log__url="oracle:here")
+
+    def test_an_address_that_does_not_resolve(self):
+        self.refused(78, "nowhere.invalid", collector__listen="nowhere.invalid:5684")
+
+    def test_a_value_out_of_range(self):
+        self.refused(78, "max_batch", "129", collector__max_batch=129)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
