@@ -22,8 +22,8 @@ static bool carry(int64_t taken_ns, const struct vgi_anchor *a, int64_t *wall_ms
     return true;
 }
 
-bool vgi_resolve(int64_t taken_ns, const struct vgi_anchor *before, const struct vgi_anchor *after,
-                 int64_t *wall_ms)
+bool vgi_buffer_resolve(int64_t taken_ns, const struct vgi_anchor *before,
+                        const struct vgi_anchor *after, int64_t *wall_ms)
 {
     assert(before == NULL || before->at_ns <= taken_ns);
     assert(after == NULL || after->at_ns > taken_ns);

@@ -27,7 +27,7 @@ struct vgi_anchor {
 
 /* `before` is the last anchor at or before `taken_ns`, `after` the first one later; either may be
  * NULL. */
-bool vgi_resolve(int64_t taken_ns, const struct vgi_anchor *before, const struct vgi_anchor *after,
-                 int64_t *wall_ms);
+bool vgi_buffer_resolve(int64_t taken_ns, const struct vgi_anchor *before,
+                        const struct vgi_anchor *after, int64_t *wall_ms);
 
 #endif

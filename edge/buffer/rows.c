@@ -172,8 +172,8 @@ static void fetch_ring(struct vg_buffer *b, int lane, size_t max, struct vg_buff
         int64_t wall_ms = 0;
         struct vgi_anchor newest = b->newest;
         bool before = newest.at_ns <= r->taken_ns;
-        bool known = newest.wall_ms > 0 && vgi_resolve(r->taken_ns, before ? &newest : NULL,
-                                                       before ? NULL : &newest, &wall_ms);
+        bool known = newest.wall_ms > 0 && vgi_buffer_resolve(r->taken_ns, before ? &newest : NULL,
+                                                              before ? NULL : &newest, &wall_ms);
         hand_out(b, lane, key, b->store.id, r->taken_ns, true, known, wall_ms, to);
         ++*count;
     }

@@ -375,6 +375,6 @@ bool vgi_store_resolve(struct vgi_store *s, int64_t boot, int64_t taken_ns, bool
             after = &near[i];
         }
     }
-    *known = vgi_resolve(taken_ns, before, after, wall_ms);
+    *known = vgi_buffer_resolve(taken_ns, before, after, wall_ms);
     return finish(s, st, rc);
 }
