@@ -33,6 +33,7 @@ struct vgi_backend {
     int (*appender_fd)(const void *a);
     enum vg_err (*appender_dispatch)(void *a, struct vg_error *err);
     size_t (*appender_pending)(const void *a);
+    uint64_t (*appender_forced)(void *a); /* NULL: never */
     void (*appender_close)(void *a);
 
     enum vg_err (*reader_open)(void *log, enum vg_topic t, int32_t partition,

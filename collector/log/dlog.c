@@ -170,6 +170,11 @@ uint64_t vg_dlog_appender_refused(const struct vg_dlog_appender *a)
     return a->refused;
 }
 
+uint64_t vg_dlog_appender_forced(const struct vg_dlog_appender *a)
+{
+    return a->ops->appender_forced == NULL ? 0 : a->ops->appender_forced(a->impl);
+}
+
 void vg_dlog_appender_close(struct vg_dlog_appender *a)
 {
     if (a != NULL) {

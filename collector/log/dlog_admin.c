@@ -81,7 +81,7 @@ enum vg_err vg_dlog_describe(struct vg_dlog *log, enum vg_topic t, struct vg_dlo
 
 enum vg_err vg_dlog_check(struct vg_dlog *log, unsigned topics, struct vg_error *err)
 {
-    struct vg_dlog_topic_info *info = malloc(sizeof *info);
+    struct vg_dlog_topic_info *info = calloc(1, sizeof *info);
     if (info == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for a topic's description");
     }
@@ -115,7 +115,7 @@ enum vg_err vg_dlog_create(struct vg_dlog *log, unsigned topics, unsigned *creat
 
 enum vg_err vg_dlog_list(struct vg_dlog *log, unsigned *topics, struct vg_error *err)
 {
-    struct vg_dlog_topic_info *info = malloc(sizeof *info);
+    struct vg_dlog_topic_info *info = calloc(1, sizeof *info);
     if (info == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for a topic's description");
     }
@@ -139,7 +139,7 @@ enum vg_err vg_dlog_list(struct vg_dlog *log, unsigned *topics, struct vg_error 
 enum vg_err vg_dlog_partitions(struct vg_dlog *log, enum vg_topic t, int32_t *out,
                                struct vg_error *err)
 {
-    struct vg_dlog_topic_info *info = malloc(sizeof *info);
+    struct vg_dlog_topic_info *info = calloc(1, sizeof *info);
     if (info == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for a topic's description");
     }

@@ -58,6 +58,7 @@ struct appender {
     size_t held, held_bytes; /* queue + flight + done */
     bool stop, fatal;
     struct vg_error why;
+    uint64_t forced; /* unread records that max_bytes removed */
 };
 
 static size_t weight(const struct item *it)
@@ -216,6 +217,7 @@ static bool upkeep(struct appender *a)
         vg_log_warn("log-trimmed-unread", "records=%" PRIu64 " reason=max_bytes", sum.forced);
     }
     pthread_mutex_lock(&a->mutex);
+    a->forced += sum.forced;
     if (rc == VG_E_FATAL || rc == VG_E_CORRUPT) {
         a->fatal = true;
         a->why = err;
@@ -242,7 +244,7 @@ static void wait_until(struct appender *a, int64_t until)
 static void *work(void *arg)
 {
     struct appender *a = arg;
-    int64_t upkeep_at = vgi_now_ms() + UPKEEP_MS;
+    int64_t upkeep_at = vgi_now_ms();
     pthread_mutex_lock(&a->mutex);
     while (!a->stop) {
         if (a->fatal) {
@@ -365,7 +367,9 @@ enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition, st
                         .tombstone = value.at == NULL,
                         .klen = (uint32_t)key.len,
                         .vlen = (uint32_t)value.len};
-    memcpy(it->bytes, key.at, key.len);
+    if (key.len > 0) {
+        memcpy(it->bytes, key.at, key.len);
+    }
     if (value.len > 0) {
         memcpy(it->bytes + key.len, value.at, value.len);
     }
@@ -470,6 +474,15 @@ enum vg_err vgi_sqlite_appender_dispatch(void *self, struct vg_error *err)
 size_t vgi_sqlite_appender_pending(const void *self)
 {
     return ((const struct appender *)self)->pending;
+}
+
+uint64_t vgi_sqlite_appender_forced(void *self)
+{
+    struct appender *a = self;
+    pthread_mutex_lock(&a->mutex);
+    const uint64_t n = a->forced;
+    pthread_mutex_unlock(&a->mutex);
+    return n;
 }
 
 void vgi_sqlite_appender_close(void *self)

@@ -83,6 +83,9 @@ static enum vg_err sqlite_create(void *self, unsigned topics, unsigned *created,
         return rc;
     }
     rc = vgi_writer_begin(&w, err);
+    if (rc == VG_OK) {
+        rc = vgi_conn_topics(&w.conn, err); /* another `vigia init` may have been faster */
+    }
     for (int i = 0; i < VG_TOPIC_COUNT && rc == VG_OK; i++) {
         const enum vg_topic t = (enum vg_topic)i;
         if ((topics & VG_TOPIC_BIT(t)) != 0 && !w.conn.topic[t].exists) {
@@ -152,6 +155,7 @@ const struct vgi_backend vgi_sqlite_backend = {
     .appender_fd = vgi_sqlite_appender_fd,
     .appender_dispatch = vgi_sqlite_appender_dispatch,
     .appender_pending = vgi_sqlite_appender_pending,
+    .appender_forced = vgi_sqlite_appender_forced,
     .appender_close = vgi_sqlite_appender_close,
     .reader_open = vgi_sqlite_reader_open,
     .read = vgi_sqlite_read,

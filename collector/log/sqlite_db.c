@@ -283,7 +283,7 @@ enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct 
     return VG_OK;
 }
 
-static enum vg_err load_topics(struct vgi_conn *c, struct vg_error *err)
+enum vg_err vgi_conn_topics(struct vgi_conn *c, struct vg_error *err)
 {
     sqlite3_stmt *s = NULL;
     enum vg_err rc =
@@ -315,7 +315,7 @@ enum vg_err vgi_conn_open(const struct vgi_sqlite *log, struct vgi_conn *c, stru
     *c = (struct vgi_conn){.log = log};
     enum vg_err rc = vgi_db_open(log->path, 0, &c->db, err);
     if (rc == VG_OK) {
-        rc = load_topics(c, err);
+        rc = vgi_conn_topics(c, err);
     }
     if (rc != VG_OK) {
         vgi_conn_close(c);

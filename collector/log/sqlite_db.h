@@ -46,6 +46,8 @@ struct vgi_conn {
 
 /* A new connection with every setting verified and the topics loaded; for one thread. */
 enum vg_err vgi_conn_open(const struct vgi_sqlite *log, struct vgi_conn *c, struct vg_error *err);
+/* Loads the topics again; inside a write transaction they cannot change any more. */
+enum vg_err vgi_conn_topics(struct vgi_conn *c, struct vg_error *err);
 void vgi_conn_close(struct vgi_conn *c);
 /* VG_E_NOTFOUND with one line when the topic is missing. */
 enum vg_err vgi_conn_need(const struct vgi_conn *c, enum vg_topic t, struct vg_error *err);
@@ -145,6 +147,7 @@ enum vg_err vgi_sqlite_append(void *a, enum vg_topic t, int32_t partition, struc
 int vgi_sqlite_appender_fd(const void *a);
 enum vg_err vgi_sqlite_appender_dispatch(void *a, struct vg_error *err);
 size_t vgi_sqlite_appender_pending(const void *a);
+uint64_t vgi_sqlite_appender_forced(void *a);
 void vgi_sqlite_appender_close(void *a);
 
 enum vg_err vgi_sqlite_reader_open(void *log, enum vg_topic t, int32_t partition,

@@ -375,7 +375,9 @@ enum vg_err vgi_sqlite_processor_append(void *self, enum vg_topic t, int32_t par
     }
     p->out[p->outs++] =
         (struct out){t, value.at == NULL, (uint32_t)key.len, (uint32_t)value.len, p->used};
-    memcpy(p->bytes + p->used, key.at, key.len);
+    if (key.len > 0) {
+        memcpy(p->bytes + p->used, key.at, key.len);
+    }
     if (value.len > 0) {
         memcpy(p->bytes + p->used + key.len, value.at, value.len);
     }

@@ -242,6 +242,7 @@ int main(int argc, char **argv)
     append_many(log, n, size);
     process(log, n, 0, "process, no outputs");
     process(log, n, 100, "process, state each 100");
+    process(log, n / 5, 1, "process, state each 1");
     append_each(log, 500);
     latency(log, 1000);
     latency(log, 50000);

@@ -325,6 +325,64 @@ static void a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_
     vg_dlog_close(log);
 }
 
+static void an_idle_appender_applies_the_retention_by_itself(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_appender *a = NULL;
+    static struct vg_dlog_topic_info info;
+    char value[1001];
+    memset(value, 'x', 1000);
+    value[1000] = '\0';
+    fx->conf.max_bytes = 1 << 20;
+    struct vg_dlog *log = make(fx);
+    struct vg_dlog_processor *p = join(log, "g", "a");
+    append(log, VG_TOPIC_READINGS, 3000, value);
+    ok(vg_dlog_appender_open(log, &a, &err), &err);
+    const int64_t until = clock_ms(CLOCK_MONOTONIC) + DEADLINE_MS;
+    do {
+        assert_true(clock_ms(CLOCK_MONOTONIC) < until);
+        ok(vg_dlog_describe(log, VG_TOPIC_READINGS, &info, &err), &err);
+    } while (info.partition[0].begin < 3000);
+    while (vg_dlog_appender_forced(a) == 0) { /* told right after the commit that removed them */
+        assert_true(clock_ms(CLOCK_MONOTONIC) < until);
+    }
+    vg_dlog_appender_close(a);
+    vg_dlog_processor_close(p);
+    vg_dlog_close(log);
+}
+
+static void two_programs_may_make_the_topics_at_once(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    pid_t child[4];
+    for (size_t i = 0; i < 4; i++) {
+        child[i] = fork();
+        if (child[i] == 0) {
+            struct vg_dlog *log = NULL;
+            unsigned created = 0;
+            enum vg_err rc = vg_dlog_open(&fx->conf, "test", VG_DLOG_MAY_CREATE, &log, &err);
+            if (rc == VG_OK) {
+                rc = vg_dlog_create(log, VG_TOPICS_ALL, &created, &err);
+            }
+            if (rc != VG_OK) {
+                fprintf(stderr, "%s\n", err.text);
+            }
+            _exit(rc == VG_OK ? 0 : 1);
+        }
+    }
+    for (size_t i = 0; i < 4; i++) {
+        int status = -1;
+        assert_int_equal(waitpid(child[i], &status, 0), child[i]);
+        assert_int_equal(status, 0);
+    }
+    struct vg_dlog *log = NULL;
+    ok(vg_dlog_open(&fx->conf, "test", 0, &log, &err), &err);
+    ok(vg_dlog_check(log, VG_TOPICS_ALL, &err), &err);
+    vg_dlog_close(log);
+}
+
 /* ---- other writers ---- */
 
 static void a_writer_that_never_ends_costs_a_verdict_and_not_the_log(void **state)
@@ -572,6 +630,8 @@ int main(void)
         T(old_records_leave_in_steps_and_young_ones_stay),
         T(what_a_group_has_not_read_stays),
         T(a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_line),
+        T(an_idle_appender_applies_the_retention_by_itself),
+        T(two_programs_may_make_the_topics_at_once),
         T(a_writer_that_never_ends_costs_a_verdict_and_not_the_log),
         T(an_owner_whose_lock_file_was_deleted_cannot_commit),
         T(a_full_disk_fails_records_cleanly_until_there_is_room),

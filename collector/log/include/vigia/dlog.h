@@ -165,6 +165,9 @@ enum vg_err vg_dlog_appender_drain(struct vg_dlog_appender *a, int timeout_ms,
 size_t vg_dlog_appender_pending(const struct vg_dlog_appender *a);
 /* Records refused with VG_E_FULL since open. */
 uint64_t vg_dlog_appender_refused(const struct vg_dlog_appender *a);
+/* Records that some group had not read and that this appender removed because the file had reached
+ * [log] max_bytes; it also writes the log line log-trimmed-unread. SQLite only, else 0. */
+uint64_t vg_dlog_appender_forced(const struct vg_dlog_appender *a);
 /* Gives what is still pending the verdict VG_E_CLOSED (maybe_persisted) from inside this call. NULL
  * is allowed. */
 void vg_dlog_appender_close(struct vg_dlog_appender *a);
