@@ -138,7 +138,10 @@ static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *e
     }
     sqlite3_busy_handler(db, wait_for_writer, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    enum vg_err rc = vgi_db_int(db, "PRAGMA application_id", 0, 0, &application, err);
+    enum vg_err rc = vgi_db_exec(db, "BEGIN", err); /* one snapshot: somebody may be making it */
+    if (rc == VG_OK) {
+        rc = vgi_db_int(db, "PRAGMA application_id", 0, 0, &application, err);
+    }
     if (rc == VG_OK) {
         rc = vgi_db_int(db, "PRAGMA user_version", 0, 0, &version, err);
     }
@@ -163,23 +166,35 @@ static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *e
     return rc;
 }
 
+/* The first switch to WAL needs the file alone and does not call the busy handler. */
+static enum vg_err set_wal(sqlite3 *db, struct vg_error *err)
+{
+    const int64_t until = vgi_now_ms() + VGI_BUSY_MS;
+    for (;;) {
+        sqlite3_stmt *s = NULL;
+        enum vg_err rc = vgi_db_prepare(db, "PRAGMA journal_mode=WAL", &s, err);
+        const int step = rc == VG_OK ? sqlite3_step(s) : SQLITE_ERROR;
+        if (rc == VG_OK && step != SQLITE_ROW) {
+            rc = vgi_db_fail(db, "journal_mode", err);
+        } else if (rc == VG_OK) {
+            const char *mode = (const char *)sqlite3_column_text(s, 0);
+            if (mode == NULL || strcmp(mode, "wal") != 0) {
+                rc = vg_fail(err, VG_E_UNSUPPORTED, "%s: journal_mode is '%s', accepted: wal",
+                             sqlite3_db_filename(db, "main"), mode == NULL ? "" : mode);
+            }
+        }
+        sqlite3_finalize(s);
+        if (rc != VG_E_AGAIN || vgi_now_ms() >= until) {
+            return rc;
+        }
+        usleep(BUSY_SLOW_US);
+    }
+}
+
 /* Both are read back: an ignored PRAGMA would silently cost durability. */
 static enum vg_err set_durable(sqlite3 *db, struct vg_error *err)
 {
-    sqlite3_stmt *s = NULL;
-    enum vg_err rc = vgi_db_prepare(db, "PRAGMA journal_mode=WAL", &s, err);
-    if (rc != VG_OK) {
-        return rc;
-    }
-    const int step = sqlite3_step(s);
-    const char *mode = step == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
-    if (step != SQLITE_ROW) {
-        rc = vgi_db_fail(db, "journal_mode", err);
-    } else if (mode == NULL || strcmp(mode, "wal") != 0) {
-        rc = vg_fail(err, VG_E_UNSUPPORTED, "%s: journal_mode is '%s', accepted: wal",
-                     sqlite3_db_filename(db, "main"), mode == NULL ? "" : mode);
-    }
-    sqlite3_finalize(s);
+    enum vg_err rc = set_wal(db, err);
     int64_t sync = -1;
     if (rc == VG_OK) {
         rc = vgi_db_exec(db,

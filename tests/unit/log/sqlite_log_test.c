@@ -315,7 +315,11 @@ static void a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_
     append(log, VG_TOPIC_ALARMS, 5, "alarm");
     append(log, VG_TOPIC_READINGS, 3000, value);
     ok(vg_dlog_retain(log, &gone, &err), &err);
-    assert_int_equal(gone.removed, 3000); /* in thousands: 1,000 left would fit, 2,000 would not */
+    /* In steps of a thousand: 1,000 left would be too many still. The appender may have begun with
+     * it. */
+    static struct vg_dlog_topic_info info;
+    ok(vg_dlog_describe(log, VG_TOPIC_READINGS, &info, &err), &err);
+    assert_int_equal(info.partition[0].begin, 3000);
     assert_int_equal(gone.forced, gone.removed);
     assert_int_equal(count(log, VG_TOPIC_ALARMS), 5);
     assert_int_equal(vg_dlog_processor_poll(p, 0, &r, 1, &n, &err), VG_E_RANGE);
@@ -617,7 +621,7 @@ static void the_configuration_items_have_the_defaults_of_the_tests(void **state)
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
-int main(void)
+int main(int argc, char **argv)
 {
     vg_log_init("sqlite_log_test", VG_LOG_WARN, VG_LOG_LOGFMT);
     const struct CMUnitTest tests[] = {
@@ -640,5 +644,8 @@ int main(void)
         cmocka_unit_test(topics_that_are_processed_together_have_the_same_partitions),
         cmocka_unit_test(the_configuration_items_have_the_defaults_of_the_tests),
     };
+    if (argc == 2) {
+        cmocka_set_test_filter(argv[1]);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
