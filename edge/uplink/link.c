@@ -3,13 +3,19 @@
 
 #include "vigia/registry.h"
 
+#include <assert.h>
 #include <string.h>
+
+#include <mbedtls/ssl.h>
 
 /* After two unanswered retransmissions the session is dead; the third is made in a new one. */
 #define RETRANSMISSIONS VG_DEAD_AFTER_UNANSWERED
 /* During the handshake the core's own deadline decides; this only has to be longer. */
 #define HANDSHAKE_RETRANSMISSIONS 6
 #define TOKEN_BYTES               5 /* lane, request */
+
+/* A longer one would only fail in the handshake, without a word. */
+static_assert(VG_UPLINK_PSK_MAX <= MBEDTLS_PSK_MAX_LEN, "Mbed TLS takes every key that we accept");
 
 static struct vg_mono mono(const struct vg_uplink *u)
 {

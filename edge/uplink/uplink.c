@@ -12,7 +12,8 @@ static size_t pack(void *arg, enum vg_uplink_lane lane, enum vg_format format,
     const struct vg_clock *clock = vg_loop_clock(u->net->loop);
     struct vgi_moment at = {.boot = vg_now_boot(clock),
                             .wall = vg_now_wall(clock),
-                            .synced = clock->synced(clock->self)};
+                            .synced = u->feed.synced != NULL ? u->feed.synced(u->feed.arg)
+                                                             : clock->synced(clock->self)};
     return vgi_pack_rows(&u->net->pack, format, u->net->buffers[lane], &at, rows, count,
                          &u->bodies[lane]);
 }

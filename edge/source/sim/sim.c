@@ -187,6 +187,7 @@ static void message(const struct sim *s, const struct vgi_sim_event *e, int64_t 
     start_reading(s, e->sensor, at_ms, r);
     if (e->act == VGI_ACT_OK) {
         r->has = VG_HAS_OK;
+        r->extra_count = 0; /* an OK stands alone on the wire: no stamp either */
         return;
     }
     fill_quantities(s, e->sensor, at_ms, r);

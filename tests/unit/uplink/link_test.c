@@ -321,7 +321,7 @@ static void options_out_of_range_are_refused(void **state)
     struct vg_uplink_options bad = good;
     bad.psk_len = 15;
     assert_int_equal(vg_uplink_open(r->net, &bad, &feed, &u, &err), VG_E_RANGE);
-    assert_non_null(strstr(err.text, "15 bytes, accepted: 16 to 48"));
+    assert_non_null(strstr(err.text, "15 bytes, accepted: 16 to 32"));
     bad = good;
     bad.collector_count = 0;
     assert_int_equal(vg_uplink_open(r->net, &bad, &feed, &u, &err), VG_E_RANGE);

@@ -31,7 +31,7 @@
 #include "vigia/registry.h"
 
 #define VG_UPLINK_COLLECTORS_MAX 8
-#define VG_UPLINK_PSK_MAX        48
+#define VG_UPLINK_PSK_MAX        32
 #define VG_UPLINK_PSK_MIN        16 /* 128 bits */
 #define VG_UPLINK_BATCH_MAX      64
 #define VG_UPLINK_PARKED_MAX     256
@@ -112,6 +112,8 @@ struct vg_uplink_feed {
                    size_t count);
     /* May be NULL. */
     void (*event)(void *arg, enum vg_uplink_event event, size_t collector, int64_t detail);
+    /* Whether the wall clock is to be believed; NULL: as the loop's clock says. */
+    bool (*synced)(void *arg);
     void *arg;
 };
 

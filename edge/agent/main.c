@@ -1,0 +1,51 @@
+/* vigia-edge: sensors in, a collector's 2.04 out, nothing lost in between. */
+#include "agent.h"
+
+#include "vigia/program.h"
+
+static const char manual[] =
+    "# DESCRIPTION\n\n"
+    "*vigia-edge* reads sensors, keeps every reading in a buffer on the card, and sends them to a "
+    "collector by CoAP over "
+    "DTLS with the device's pre-shared key. A reading leaves the buffer only when a collector has "
+    "answered that it is "
+    "durable, or when a bound of the buffer is reached, which is told by a _gap_ event.\n\n"
+    "Active readings, OKs and the device's own events go at once, each written to the card first; "
+    "routine readings are "
+    "written and sent in groups. While no collector can be reached the agent keeps sampling.\n\n"
+    "# ANSWERS\n\n"
+    "*2.04* removes the readings. *4.00* and *4.22* put the named readings into quarantine in the "
+    "buffer's file; the rest "
+    "is sent again. *4.03* parks readings of a sensor that the device may not speak for, and tries "
+    "them again each "
+    "_uplink.park_. *4.01* ends the session; a new one begins after a wait. *4.13* halves the "
+    "batch. *4.15* falls back "
+    "from CBOR to JSON. *4.29* and *5.03* are obeyed by waiting. Anything else means that this "
+    "collector cannot serve "
+    "the device: the next one is tried.\n\n"
+    "# CLOCK\n\n"
+    "While the kernel does not call its clock synchronised, times are sent as ages and the "
+    "collector marks the readings "
+    "_unsynced_. Readings of an earlier boot get their time from the anchors that the buffer "
+    "keeps.\n\n";
+
+static struct vgi_edge_conf conf;
+
+int main(int argc, char **argv)
+{
+    const struct vg_program program = {
+        .name = "vigia-edge",
+        .summary = "reads sensors and never loses a reading on its way to a collector",
+        .manual = manual,
+        .default_config = "/etc/vigia/edge.ini",
+        .table = &vgi_edge_table,
+        .conf = &conf,
+        .metrics_listen = conf.metrics_listen,
+        .max_watches = VGI_AGENT_WATCHES,
+        .max_timers = VGI_AGENT_TIMERS,
+        .check = vgi_edge_conf_check,
+        .start = vgi_agent_start,
+        .stop = vgi_agent_stop,
+    };
+    return vg_program_main(&program, argc, argv);
+}
