@@ -53,47 +53,30 @@ bool vg_json_fail(struct vg_json *j, enum vg_json_error error)
     return false;
 }
 
+/* The loops below run on a local pointer: through j->at every step would be a store and a load. */
 static void skip_space(struct vg_json *j)
 {
-    while (j->at < j->end &&
-           (*j->at == ' ' || *j->at == '\t' || *j->at == '\n' || *j->at == '\r')) {
-        j->at++;
+    const char *at = j->at;
+    while (at < j->end && (*at == ' ' || *at == '\t' || *at == '\n' || *at == '\r')) {
+        at++;
     }
+    j->at = at;
 }
+
+/* The type of value that a byte begins; every other byte is VG_JSON_NONE. */
+static const uint8_t type_of[256] = {
+    ['{'] = VG_JSON_OBJECT, ['['] = VG_JSON_ARRAY,  ['"'] = VG_JSON_STRING, ['t'] = VG_JSON_BOOL,
+    ['f'] = VG_JSON_BOOL,   ['n'] = VG_JSON_NULL,   ['-'] = VG_JSON_NUMBER, ['0'] = VG_JSON_NUMBER,
+    ['1'] = VG_JSON_NUMBER, ['2'] = VG_JSON_NUMBER, ['3'] = VG_JSON_NUMBER, ['4'] = VG_JSON_NUMBER,
+    ['5'] = VG_JSON_NUMBER, ['6'] = VG_JSON_NUMBER, ['7'] = VG_JSON_NUMBER, ['8'] = VG_JSON_NUMBER,
+    ['9'] = VG_JSON_NUMBER,
+};
+static_assert(VG_JSON_NONE == 0, "what the table does not name is no value");
 
 enum vg_json_type vg_json_peek(struct vg_json *j)
 {
     skip_space(j);
-    if (j->at == j->end) {
-        return VG_JSON_NONE;
-    }
-    switch (*j->at) {
-    case '{':
-        return VG_JSON_OBJECT;
-    case '[':
-        return VG_JSON_ARRAY;
-    case '"':
-        return VG_JSON_STRING;
-    case 't':
-    case 'f':
-        return VG_JSON_BOOL;
-    case 'n':
-        return VG_JSON_NULL;
-    case '-':
-    case '0':
-    case '1':
-    case '2':
-    case '3':
-    case '4':
-    case '5':
-    case '6':
-    case '7':
-    case '8':
-    case '9':
-        return VG_JSON_NUMBER;
-    default:
-        return VG_JSON_NONE;
-    }
+    return j->at == j->end ? VG_JSON_NONE : (enum vg_json_type)type_of[(unsigned char)*j->at];
 }
 
 /* Refuses when the next value is not of `type`: the wrong type, or no value at all. */
@@ -153,26 +136,6 @@ static bool next_item(struct vg_json *j, char close)
         j->at++;
     }
     j->fresh = false;
-    return true;
-}
-
-bool vg_json_member(struct vg_json *j, struct vg_json_str *key)
-{
-    if (!next_item(j, '}')) {
-        return false;
-    }
-    /* A name that is no string is a fault of the grammar, not of the caller's schema. */
-    if (vg_json_peek(j) != VG_JSON_STRING) {
-        return vg_json_fail(j, VG_JSON_SYNTAX);
-    }
-    if (!vg_json_string(j, key)) {
-        return false;
-    }
-    skip_space(j);
-    if (j->at == j->end || *j->at != ':') {
-        return vg_json_fail(j, VG_JSON_SYNTAX);
-    }
-    j->at++;
     return true;
 }
 
@@ -240,44 +203,92 @@ static size_t escape_len(const char *at, const char *end)
     return is_low_surrogate(hex4(at + 8, end)) ? 12 : 0;
 }
 
-bool vg_json_string(struct vg_json *j, struct vg_json_str *out)
+/* Every byte of a word set to `b`. */
+#define REPEAT(b) (UINT64_C(0x0101010101010101) * (b))
+
+/* Not 0 when one of eight bytes is below 0x20, a quote, a backslash or not ASCII. May be not 0 for
+ * other bytes behind such a one, which does no harm: the caller then looks at single bytes. */
+static uint64_t special(uint64_t word)
 {
-    if (!expect(j, VG_JSON_STRING)) {
-        return false;
-    }
-    const char *from = ++j->at;
-    bool escaped = false;
-    bool ascii = true;
-    for (;;) {
-        if (j->at == j->end) {
-            return vg_json_fail(j, VG_JSON_SYNTAX);
-        }
-        unsigned char c = (unsigned char)*j->at;
-        if (c == '"') {
+    uint64_t quote = word ^ REPEAT('"');
+    uint64_t backslash = word ^ REPEAT('\\');
+    uint64_t found = (word - REPEAT(0x20)) | (quote - REPEAT(1)) | (backslash - REPEAT(1)) | word;
+    return found & REPEAT(0x80);
+}
+
+/* Where the plain run of a string that starts at `at` ends: at a quote, a backslash, a control byte
+ * or the end. Every byte that is not ASCII is or-ed into *all. */
+static const char *plain_run(const char *at, const char *end, unsigned char *all)
+{
+    while (end - at >= 8) {
+        uint64_t word;
+        memcpy(&word, at, sizeof(word));
+        if (special(word) != 0) {
             break;
         }
-        if (c < 0x20) {
+        at += 8;
+    }
+    unsigned char seen = 0;
+    while (at < end && (unsigned char)*at >= 0x20 && *at != '"' && *at != '\\') {
+        seen |= (unsigned char)*at;
+        at++;
+    }
+    *all |= seen;
+    return at;
+}
+
+/* The string whose opening quote is next. */
+static bool take_string(struct vg_json *j, struct vg_json_str *out)
+{
+    const char *from = ++j->at;
+    bool escaped = false;
+    unsigned char all = 0; /* its top bit tells whether UTF-8 must be checked */
+    for (;;) {
+        j->at = plain_run(j->at, j->end, &all);
+        if (j->at < j->end && *j->at == '"') {
+            break;
+        }
+        size_t len = j->at < j->end && *j->at == '\\' ? escape_len(j->at, j->end) : 0;
+        if (len == 0) {
             return vg_json_fail(j, VG_JSON_SYNTAX);
         }
-        size_t len = 1;
-        if (c == '\\') {
-            len = escape_len(j->at, j->end);
-            if (len == 0) {
-                return vg_json_fail(j, VG_JSON_SYNTAX);
-            }
-            escaped = true;
-        }
-        ascii = ascii && c < 0x80;
+        escaped = true;
         j->at += len;
     }
     struct vg_span raw = {from, (size_t)(j->at - from)};
-    if (!ascii && !vg_utf8_valid(raw)) {
+    if (all >= 0x80 && !vg_utf8_valid(raw)) {
         j->at = from;
         return vg_json_fail(j, VG_JSON_UTF8);
     }
     j->at++;
     out->raw = raw;
     out->escaped = escaped;
+    return true;
+}
+
+bool vg_json_string(struct vg_json *j, struct vg_json_str *out)
+{
+    return expect(j, VG_JSON_STRING) && take_string(j, out);
+}
+
+bool vg_json_member(struct vg_json *j, struct vg_json_str *key)
+{
+    if (!next_item(j, '}')) {
+        return false;
+    }
+    /* A name that is no string is a fault of the grammar, not of the caller's schema. */
+    skip_space(j);
+    if (j->at == j->end || *j->at != '"') {
+        return vg_json_fail(j, VG_JSON_SYNTAX);
+    }
+    if (!take_string(j, key)) {
+        return false;
+    }
+    skip_space(j);
+    if (j->at == j->end || *j->at != ':') {
+        return vg_json_fail(j, VG_JSON_SYNTAX);
+    }
+    j->at++;
     return true;
 }
 
@@ -398,20 +409,34 @@ static bool is_digit(char c)
 /* A number of the JSON grammar, taken apart while it is scanned. */
 struct scanned {
     struct vg_span text;
-    uint64_t digits; /* all digits as one integer, when there are at most 19 */
-    int digit_count;
+    uint64_t whole; /* the digits before the point; wrapped when there are more than 19 */
+    size_t whole_digits;
     bool negative;
     bool integer; /* neither fraction nor exponent */
 };
 
-static void scan_digits(struct vg_json *j, struct scanned *n)
+static void scan_whole(struct vg_json *j, struct scanned *n)
 {
-    while (j->at < j->end && is_digit(*j->at)) {
-        n->digits = n->digits * 10 + (uint64_t)(*j->at - '0');
-        /* Leading zeros do not count against the 19 digits that fit. */
-        n->digit_count += n->digits != 0 || n->digit_count != 0;
-        j->at++;
+    const char *at = j->at;
+    uint64_t whole = 0;
+    for (; at < j->end && is_digit(*at); at++) {
+        whole = whole * 10 + (uint64_t)(*at - '0');
     }
+    n->whole = whole;
+    n->whole_digits = (size_t)(at - j->at);
+    j->at = at;
+}
+
+/* At least one digit, stepped over. */
+static bool skip_digits(struct vg_json *j)
+{
+    const char *at = j->at;
+    while (at < j->end && is_digit(*at)) {
+        at++;
+    }
+    bool some = at > j->at;
+    j->at = at;
+    return some;
 }
 
 static bool scan_number(struct vg_json *j, struct scanned *n)
@@ -425,35 +450,30 @@ static bool scan_number(struct vg_json *j, struct scanned *n)
         n->negative = true;
         j->at++;
     }
-    if (j->at == j->end || !is_digit(*j->at)) {
-        return vg_json_fail(j, VG_JSON_SYNTAX);
-    }
-    if (*j->at == '0') {
+    if (j->at < j->end && *j->at == '0') {
         j->at++;
     } else {
-        scan_digits(j, n);
+        scan_whole(j, n);
+        if (n->whole_digits == 0) {
+            return vg_json_fail(j, VG_JSON_SYNTAX);
+        }
     }
     if (j->at < j->end && *j->at == '.') {
         j->at++;
-        const char *fraction = j->at;
-        scan_digits(j, n);
-        if (j->at == fraction) {
+        n->integer = false;
+        if (!skip_digits(j)) {
             return vg_json_fail(j, VG_JSON_SYNTAX);
         }
-        n->integer = false;
     }
     if (j->at < j->end && (*j->at == 'e' || *j->at == 'E')) {
         j->at++;
+        n->integer = false;
         if (j->at < j->end && (*j->at == '+' || *j->at == '-')) {
             j->at++;
         }
-        if (j->at == j->end || !is_digit(*j->at)) {
+        if (!skip_digits(j)) {
             return vg_json_fail(j, VG_JSON_SYNTAX);
         }
-        while (j->at < j->end && is_digit(*j->at)) {
-            j->at++;
-        }
-        n->integer = false;
     }
     n->text = vg_span(from, (size_t)(j->at - from));
     return true;
@@ -466,8 +486,8 @@ bool vgi_json_number_any(struct vg_json *j, double *out)
         return false;
     }
     double value;
-    if (n.integer && n.digit_count <= 19 && n.digits <= 1ULL << 53) {
-        value = n.negative ? -(double)n.digits : (double)n.digits;
+    if (n.integer && n.whole_digits <= 19 && n.whole <= 1ULL << 53) {
+        value = n.negative ? -(double)n.whole : (double)n.whole;
     } else if (!vg_span_to_double(n.text, &value)) {
         value = INFINITY;
     }
@@ -498,13 +518,13 @@ bool vg_json_i64(struct vg_json *j, int64_t *out)
         j->at = n.text.at;
         return vg_json_fail(j, VG_JSON_TYPE);
     }
-    /* 19 digits are below 10^19, so the sum in `digits` has not wrapped. */
+    /* 19 digits are below 10^19, so `whole` has not wrapped. */
     uint64_t most = (uint64_t)INT64_MAX + (n.negative ? 1 : 0);
-    if (n.digit_count > 19 || n.digits > most) {
+    if (n.whole_digits > 19 || n.whole > most) {
         j->at = n.text.at;
         return vg_json_fail(j, VG_JSON_RANGE);
     }
-    *out = n.negative ? (int64_t)(0 - n.digits) : (int64_t)n.digits;
+    *out = n.negative ? (int64_t)(0 - n.whole) : (int64_t)n.whole;
     return true;
 }
 
@@ -514,8 +534,8 @@ bool vg_json_u64(struct vg_json *j, uint64_t *out)
     if (!scan_number(j, &n)) {
         return false;
     }
-    unsigned long long value = n.digits;
-    bool fits = !n.negative && (n.digit_count <= 19 || vg_span_to_u64(n.text, &value));
+    unsigned long long value = n.whole;
+    bool fits = !n.negative && (n.whole_digits <= 19 || vg_span_to_u64(n.text, &value));
     if (!n.integer || !fits) {
         j->at = n.text.at;
         return vg_json_fail(j, n.integer ? VG_JSON_RANGE : VG_JSON_TYPE);
