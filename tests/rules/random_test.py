@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Random sequences through both implementations of the rules: the C one (rules_transcript --print) and tests/rules/naive.py.
+"""Random sequences through both implementations of the rules: the C one and tests/rules/naive.py.
 
-  random_test.py [--seed N] [--count N]
+  random_test.py [--seed N] [--count N]              rules_transcript --print, with commands, restarts, changing devices
+  random_test.py --replay [--seed N] [--count N]     vigia-alarm --replay -, with readings and heartbeats
 
 Sequences have duplicates, late readings, equal times, several stores (more than are remembered), commands, silence, lost
 heartbeats, and restarts with what was stored. A difference prints the seed, the sequence up to there, and both tellings.
@@ -98,6 +99,52 @@ def told_by_c(program, lines):
     done = subprocess.run([program, "--print"], input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise SystemExit(f"{program}: exit {done.returncode}\n{done.stderr}\n" + "\n".join(lines))
+    return [told for told in map(json.loads, done.stdout.splitlines()) if "event" in told]
+
+
+def replayed(rng):
+    """A sequence without what a file of readings cannot have, as transcript lines and as the records of `readings`."""
+    lines = [line for line in sequence(rng) if line.split()[0] in ("conf", "r", "beat")]
+    pairs = dict(word.split("=") for word in lines[0].split()[1:])
+    pairs.update(alive="140", heartbeat=str(max(100, int(pairs["heartbeat"]))))
+    lines[0] = "conf " + " ".join(f"{k}={v}" for k, v in pairs.items())
+    arguments = ["--replay", "-"] + (["--supervision"] if pairs["supervision"] == "1" else [])
+    settings = {"rules.strikes": pairs["strikes"], "rules.normal_resets": "true" if pairs["normal_resets"] == "1" else "false",
+                "rules.window": pairs["window"] if pairs["window"] == "never" else pairs["window"] + "ms",
+                "supervision.factor": pairs["k"], "supervision.alive": "140ms", "supervision.replay_period": "110ms",
+                "supervision.heartbeat": pairs["heartbeat"] + "ms"}
+    for key, value in settings.items():
+        arguments += ["--set", f"{key}={value}"]
+    return [lines[0], "period pi 110", "period pi2 110"] + lines[1:], [record(line) for line in lines[1:]], arguments
+
+
+def record(line):
+    words = line.split()
+    if words[0] == "beat":
+        return json.dumps({"v": 1, "heartbeat": "c1", "time_ms": int(words[1]), "received_ms": int(words[1])})
+    pairs = dict(w.split("=", 1) if "=" in w else (w, "1") for w in words[2:])
+    out = {"v": 1, "sensor": words[1], "device": pairs["dev"]}
+    if "id" in pairs:
+        store, lane, seq = pairs["id"].split(":")
+        out.update(store=store.zfill(16), lane=lane, seq=int(seq))
+    out.update(time_ms=int(pairs["at"]), received_ms=int(pairs["rx"]), quality=pairs.get("q", "synced"))
+    for name, key in (("motion", "motion"), ("smoke", "smoke")):
+        if name in pairs:
+            out[key] = pairs[name] == "1"
+    for name, key in (("temp", "temperature"), ("max", "max_temperature")):
+        if name in pairs:
+            out[key] = float(pairs[name])
+    if "ok" in pairs:
+        out["ok"] = True
+    if "event" in pairs:
+        out[pairs["event"]] = True if pairs["event"] == "alive" else "something happened"
+    return json.dumps(out)
+
+
+def told_by_replay(program, records, arguments):
+    done = subprocess.run([program] + arguments, input="\n".join(records) + "\n", capture_output=True, text=True, timeout=60)
+    if done.returncode != 0:
+        raise SystemExit(f"{program} {' '.join(arguments)}: exit {done.returncode}\n{done.stderr}\n" + "\n".join(records))
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -120,17 +167,26 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--count", type=int, default=int(os.environ.get("VIGIA_RANDOM_COUNT", "2500")))
+    parser.add_argument("--replay", action="store_true")
     options = parser.parse_args()
+    built = os.environ.get("VIGIA_BINARY_DIR", "build/host")
+    if options.replay:
+        options.count = max(1, options.count // 8)      # a process with its configuration each
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(1 << 31)
-    program = os.path.join(os.environ.get("VIGIA_BINARY_DIR", "build/host"), "tests", "rules_transcript")
+    program = os.path.join(built, "bin", "vigia-alarm") if options.replay else os.path.join(built, "tests", "rules_transcript")
     print(f"seed {seed}, {options.count} sequences", flush=True)
     events = 0
     kinds = {}
     for i in range(options.count):
-        lines = sequence(random.Random(f"{seed}/{i}"))
+        rng = random.Random(f"{seed}/{i}")
         steps = []
+        if options.replay:
+            lines, records, arguments = replayed(rng)
+            theirs = told_by_replay(program, records, arguments)
+        else:
+            lines = sequence(rng)
+            theirs = told_by_c(program, lines)
         ours = told_by_naive(lines, steps)
-        theirs = told_by_c(program, lines)
         at = difference(ours, theirs)
         if at is not None:
             line = next((n for n, count in steps if count > at), len(lines) - 1)

@@ -1,6 +1,6 @@
 /* Runs transcripts. `rules_transcript FILE...` compares; `rules_transcript --print < lines` tells
  * the events as JSON lines, for the comparison with the second implementation
- * (tests/rules/naive.py). */
+ * (tests/rules/naive.py), and then the stored states. */
 #include "script.h"
 
 #include <stdlib.h>
@@ -22,6 +22,9 @@ static int run(FILE *from, const char *name, bool print)
             failed = 1;
             break;
         }
+    }
+    for (size_t i = 0; print && i < s.stored_count; i++) {
+        puts(s.stored[i].json);
     }
     if (failed == 0 && !script_quiet(&s)) {
         fprintf(stderr, "%s: at the end: %s\n", name, s.problem);
