@@ -38,7 +38,7 @@ static const struct vg_conf_item items[] = {
         S, rate, "uplink", "rate", "500", 0, 1000000, "readings/s",
         "Routine readings are sent at most this fast, a backlog too; 0: as fast as they are "
         "answered. Urgent readings do not wait."),
-    VG_CONF_DURATION(S, ack_timeout_ms, "uplink", "ack_timeout", "1s", 50, 60000,
+    VG_CONF_DURATION(S, ack_timeout_ms, "uplink", "ack_timeout", "1s", 1000, 60000,
                      "First retransmission after this long, the next ones after double (RFC 7252 "
                      "ACK_TIMEOUT). After two in vain the session is dead."),
     VG_CONF_DURATION(S, response_ms, "uplink", "response_timeout", "20s", 100, 600000,

@@ -55,6 +55,9 @@ enum vgi_lost {
     VGI_LOST_COUNT,
 };
 
+/* libcoap ignores less. */
+#define VGI_ACK_TIMEOUT_MIN_MS 1000
+
 /* VG_E_RANGE with the value named, for what vgi_core_new does not check. */
 enum vg_err vgi_options_check(const struct vg_uplink_options *options,
                               struct vg_error *err) VG_NODISCARD;

@@ -13,6 +13,10 @@
 /* During the handshake the core's own deadline decides; this only has to be longer. */
 #define HANDSHAKE_RETRANSMISSIONS 6
 #define TOKEN_BYTES               5 /* lane, request */
+/* Packets: a body, at most 80 bytes of header and options, 50 of DTLS with CID; libcoap refuses
+ * what would be larger. */
+#define MTU 1232
+static_assert(VGI_BODY_MAX + 80 + 50 <= MTU, "every body fits");
 
 /* A longer one would only fail in the handshake, without a word. */
 static_assert(VG_UPLINK_PSK_MAX <= MBEDTLS_PSK_MAX_LEN, "Mbed TLS takes every key that we accept");
@@ -22,7 +26,7 @@ static struct vg_mono mono(const struct vg_uplink *u)
     return vg_now_mono(vg_loop_clock(u->net->loop));
 }
 
-static void lost(struct vg_uplink *u, enum vgi_lost why)
+void vgi_link_lost(struct vg_uplink *u, enum vgi_lost why)
 {
     if (u->busy) {
         /* coap_send() may find out by itself that nobody is there; the core hears of it when its
@@ -40,7 +44,7 @@ static int on_event(coap_session_t *session, const coap_event_t event)
 {
     struct vg_uplink *u = coap_session_get_app_data(session);
     if (u != NULL && event == COAP_EVENT_DTLS_CLOSED) {
-        lost(u, u->connected ? VGI_LOST_CLOSED : VGI_LOST_REFUSED);
+        vgi_link_lost(u, u->connected ? VGI_LOST_CLOSED : VGI_LOST_REFUSED);
     }
     return 0;
 }
@@ -70,11 +74,11 @@ static void on_nack(coap_session_t *session, const coap_pdu_t *sent,
         return;
     }
     if (reason == COAP_NACK_TOO_MANY_RETRIES) {
-        lost(u, VGI_LOST_UNANSWERED);
+        vgi_link_lost(u, VGI_LOST_UNANSWERED);
     } else if (reason == COAP_NACK_ICMP_ISSUE || reason == COAP_NACK_NOT_DELIVERABLE) {
-        lost(u, VGI_LOST_UNREACHABLE);
+        vgi_link_lost(u, VGI_LOST_UNREACHABLE);
     } else {
-        lost(u, u->connected ? VGI_LOST_CLOSED : VGI_LOST_REFUSED);
+        vgi_link_lost(u, u->connected ? VGI_LOST_CLOSED : VGI_LOST_REFUSED);
     }
 }
 
@@ -121,14 +125,14 @@ void vgi_link_connect(struct vg_uplink *u)
     if (vgi_resolve_numeric(e, &address) == VG_OK) {
         vgi_link_resolved(u, &address);
     } else if (vgi_resolver_ask(u->net->resolver, e, u->address_turn++, &u->resolving) != VG_OK) {
-        lost(u, VGI_LOST_UNRESOLVED);
+        vgi_link_lost(u, VGI_LOST_UNRESOLVED);
     }
 }
 
 void vgi_link_resolved(struct vg_uplink *u, const struct vgi_address *address)
 {
     if (address->len == 0) {
-        lost(u, VGI_LOST_UNRESOLVED);
+        vgi_link_lost(u, VGI_LOST_UNRESOLVED);
         return;
     }
     coap_address_t to;
@@ -145,7 +149,7 @@ void vgi_link_resolved(struct vg_uplink *u, const struct vgi_address *address)
     coap_session_t *s =
         coap_new_client_session_psk2(u->net->coap, NULL, &to, COAP_PROTO_DTLS, &psk);
     if (s == NULL) {
-        lost(u, VGI_LOST_UNREACHABLE);
+        vgi_link_lost(u, VGI_LOST_UNREACHABLE);
         return;
     }
     u->session = s;
@@ -155,6 +159,7 @@ void vgi_link_resolved(struct vg_uplink *u, const struct vgi_address *address)
     coap_session_set_ack_timeout(s, (coap_fixed_point_t){.integer_part = (uint16_t)(ms / 1000),
                                                          .fractional_part = (uint16_t)(ms % 1000)});
     coap_session_set_max_retransmit(s, HANDSHAKE_RETRANSMISSIONS);
+    coap_session_set_mtu(s, MTU);
     coap_session_set_nstart(s, VG_UPLINK_LANES); /* one batch in flight per lane */
 }
 

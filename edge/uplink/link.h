@@ -16,6 +16,8 @@ void vgi_link_close(struct vg_uplink *u);
 /* Completes a handshake that libcoap has completed, since it raises no event for that; returns
  * whether one is still under way. */
 bool vgi_link_look(struct vg_uplink *u);
+/* Tells the core, now or, while its actions are carried out, after them. */
+void vgi_link_lost(struct vg_uplink *u, enum vgi_lost why);
 /* False when libcoap would not take the request. */
 bool vgi_link_send(struct vg_uplink *u, const struct vgi_action *a);
 

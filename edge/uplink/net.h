@@ -40,7 +40,7 @@ struct vg_uplink_net {
     bool wanted;     /* some uplink has connect_wanted */
     bool connecting; /* some uplink's handshake may be under way */
     struct vg_pack pack;
-    char buffers[VG_UPLINK_LANES][VG_BODY_MAX];
+    char buffers[VG_UPLINK_LANES][VGI_BODY_MAX];
 };
 
 #endif

@@ -46,9 +46,9 @@ enum vg_err vgi_options_check(const struct vg_uplink_options *o, struct vg_error
             "batches of %zu readings and %zu parked sensors, accepted: 1 to %d and 1 to %d",
             o->batch_rows, o->parked_sensors, VG_UPLINK_BATCH_MAX, VG_UPLINK_PARKED_MAX);
     }
-    if (o->rate < 0 || o->ack_timeout_ms < 1 || o->ack_timeout_ms > 60000 || o->response_ms < 1 ||
-        o->handshake_ms < 1 || o->backoff_min_ms < 1 || o->backoff_max_ms < o->backoff_min_ms ||
-        o->park_ms < 1) {
+    if (o->rate < 0 || o->ack_timeout_ms < VGI_ACK_TIMEOUT_MIN_MS || o->ack_timeout_ms > 60000 ||
+        o->response_ms < 1 || o->handshake_ms < 1 || o->backoff_min_ms < 1 ||
+        o->backoff_max_ms < o->backoff_min_ms || o->park_ms < 1) {
         return vg_fail(err, VG_E_RANGE, "an uplink time or rate is out of range");
     }
     return VG_OK;

@@ -23,7 +23,7 @@ size_t vgi_pack_rows(struct vg_pack *pack, enum vg_format format, void *buf,
                      const struct vgi_moment *at, const struct vg_uplink_row *rows, size_t count,
                      struct vg_span *body)
 {
-    vg_pack_init(pack, format, buf, VG_BODY_MAX);
+    vg_pack_init(pack, format, buf, VGI_BODY_MAX);
     enum vg_pack_time kind = VG_PACK_ABSOLUTE;
     size_t n = 0;
     for (; n < count; n++) {

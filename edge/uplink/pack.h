@@ -5,6 +5,13 @@
 #include "vigia/senml.h"
 #include "vigia/uplink.h"
 
+#include <assert.h>
+
+/* A body that travels in one packet with its options and DTLS around it, also over the smallest
+ * IPv6 link (RFC 7252 §4.6). */
+#define VGI_BODY_MAX 1024
+static_assert(VGI_BODY_MAX <= VG_BODY_MAX, "a collector takes what we pack");
+
 /* The clocks at the moment of sending. */
 struct vgi_moment {
     struct vg_boot boot;
@@ -12,7 +19,7 @@ struct vgi_moment {
     bool synced;
 };
 
-/* Packs as many of `count` rows as fit into `buf` (VG_BODY_MAX bytes) and returns how many, 0 when
+/* Packs as many of `count` rows as fit into `buf` (VGI_BODY_MAX bytes) and returns how many, 0 when
  * the wire does not accept the first one. Absolute and relative times do not mix in a body: a
  * change ends it. */
 size_t vgi_pack_rows(struct vg_pack *pack, enum vg_format format, void *buf,

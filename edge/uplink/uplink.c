@@ -33,9 +33,8 @@ static void carry_out(struct vg_uplink *u, const struct vgi_action *a)
         u->feed.fetch(u->feed.arg, a->lane, a->count);
         break;
     case VGI_ACT_SEND:
-        /* A request that libcoap does not take (no memory) is like one that nobody answers. */
-        if (u->session != NULL) {
-            (void)vgi_link_send(u, a);
+        if (u->session != NULL && !vgi_link_send(u, a)) {
+            vgi_link_lost(u, VGI_LOST_UNREACHABLE);
         }
         break;
     case VGI_ACT_SETTLE:

@@ -81,7 +81,6 @@ static int set_up(void **state)
     r->options.psk_len = strlen(SERVER_KEY);
     r->options.batch_rows = 16;
     r->options.backoff_min_ms = 50;
-    r->options.ack_timeout_ms = 200;
     *state = r;
     return 0;
 }
