@@ -189,7 +189,8 @@ size_t vgi_rows_fetch(struct vg_buffer *b, int lane, size_t max, struct vg_buffe
         b->parked[lane].armed = false;
     }
     b->handed_count[lane] = 0;
-    if (!b->failed_for_good && !fetch_stored(b, lane, max, out, &count)) {
+    bool readable = b->store.db != NULL;
+    if (readable && !fetch_stored(b, lane, max, out, &count) && !b->failed_for_good) {
         vgi_writer_fault(b);
     }
     if (b->failing || b->failed_for_good) {

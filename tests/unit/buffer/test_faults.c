@@ -1,0 +1,298 @@
+/* A card that refuses: every write and every sync failing in turn, a full disk, a file damaged
+ * under our hands. */
+#include "faultvfs.h"
+#include "harness.h"
+
+#include <fcntl.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int setup(void **state)
+{
+    struct rig *r = calloc(1, sizeof *r);
+    fault_install();
+    fault_reset();
+    rig_init(r);
+    r->options.vfs = FAULT_VFS;
+    *state = r;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    fault_reset();
+    rig_done(*state);
+    free(*state);
+    return 0;
+}
+
+/* A short life of a buffer: append, commit, hand out, settle. Stops where the file fails. Returns
+ * what was committed. */
+static struct vg_buffer_stats short_life(struct rig *r)
+{
+    struct vg_buffer_stats s = {0};
+    if (rig_try_open(r) != VG_OK) {
+        assert_true(r->err.text[0] != '\0');
+        return s;
+    }
+    for (int i = 0; i < 6 && !r->fatal; i++) {
+        struct vg_reading x = smoke("s1"), n = normal("s2", i);
+        append(r, &n);
+        append(r, &x);
+        struct vg_mono deadline = vg_mono_add_ms(vg_now_mono(r->clock), DEADLINE_MS);
+        while (!r->fatal && !urgent_committed(r, (uint64_t)i + 1)) {
+            vg_buffer_dispatch(r->b);
+            assert_true(vg_now_mono(r->clock).ns < deadline.ns);
+        }
+    }
+    s = stats(r);
+    rig_close(r);
+    return s;
+}
+
+/* Everything that was committed is there after the fault has gone, with its numbers. */
+static void expect_kept(struct rig *r, const struct vg_buffer_stats *s)
+{
+    rig_open(r);
+    assert_true(stats(r).store != s->store);
+    for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
+        uint64_t last = 0;
+        while (fetch(r, (enum vg_buffer_lane)lane, 64) > 0) {
+            for (size_t i = 0; i < r->count; i++) {
+                if (r->rows[i].reading.store == s->store) {
+                    assert_int_equal(r->rows[i].reading.seq, ++last);
+                }
+            }
+            settle(r, (enum vg_buffer_lane)lane, VG_BUFFER_DONE);
+        }
+        assert_true(last >= s->committed[lane]);
+    }
+    rig_close(r);
+}
+
+static void clear_folder(struct rig *r)
+{
+    static const char *const suffixes[] = {"", "-wal", "-journal"};
+    for (size_t i = 0; i < 3; i++) {
+        char path[256];
+        (void)snprintf(path, sizeof path, "%s%s", r->path, suffixes[i]);
+        (void)unlink(path);
+    }
+}
+
+static void sweep(struct rig *r, struct fault *f, int code)
+{
+    int fatal = 0, n = 1;
+    for (;; n++) {
+        assert_true(n < 2000);
+        clear_folder(r);
+        fault_arm(f, n, code, 1);
+        struct vg_buffer_stats s = short_life(r);
+        bool fired = atomic_load(&f->fired) > 0;
+        fatal += r->fatal ? 1 : 0;
+        fault_reset();
+        expect_kept(r, &s);
+        if (!fired) {
+            break;
+        }
+    }
+    print_message("%d places failed in turn, %d of them while running\n", n - 1, fatal);
+    assert_true(n > 5 && fatal > 0);
+}
+
+static void a_failed_sync_anywhere_loses_nothing_that_was_committed(void **state)
+{
+    sweep(*state, &fault_sync, SQLITE_IOERR_FSYNC);
+}
+
+static void a_failed_write_anywhere_loses_nothing_that_was_committed(void **state)
+{
+    sweep(*state, &fault_write, SQLITE_IOERR_WRITE);
+}
+
+static void a_failed_sync_is_fatal_and_is_told_once(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    struct vg_reading x = smoke("s1");
+    append(r, &x);
+    wait_until(r, urgent_committed, 1, "the first row");
+    fault_arm(&fault_sync, 1, SQLITE_IOERR_FSYNC, 0);
+    append(r, &x);
+    wait_until(r, is_fatal, 0, "the verdict");
+    assert_int_equal(r->err.code, VG_E_FATAL);
+    assert_non_null(strstr(r->err.text, r->path));
+    assert_int_equal(stats(r).committed[VG_BUFFER_URGENT], 1);
+    /* The alarm still leaves, from memory; nothing is written any more. */
+    assert_int_equal(fetch(r, VG_BUFFER_URGENT, 8), 2);
+    int writes = atomic_load(&fault_write.calls);
+    append(r, &x);
+    settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    assert_int_equal(fetch(r, VG_BUFFER_URGENT, 8), 1);
+    r->fatal = false;
+    vg_buffer_dispatch(r->b);
+    assert_false(r->fatal);
+    rig_close(r);
+    assert_true(atomic_load(&fault_write.calls) - writes <
+                64); /* the close itself copies the WAL back */
+}
+
+static void a_failed_sync_of_a_checkpoint_is_fatal_too(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    struct vg_reading n = normal("s1", 1);
+    struct vg_mono deadline = vg_mono_add_ms(vg_now_mono(r->clock), DEADLINE_MS);
+    /* Syncs number the commits; those beyond are a checkpoint's. Make the first of these fail. */
+    uint64_t appended = 0;
+    while (!r->fatal) {
+        assert_true(vg_now_mono(r->clock).ns < deadline.ns);
+        vg_buffer_dispatch(r->b);
+        if (vg_buffer_append(r->b, &n, vg_now_boot(r->clock)) == VG_OK) {
+            appended++;
+        }
+        if (appended == 20000) {
+            fault_arm(&fault_sync, 40, SQLITE_IOERR_FSYNC, 1);
+        }
+    }
+    assert_int_equal(r->err.code, VG_E_FATAL);
+}
+
+static bool gap_told(struct rig *r, const char *reason)
+{
+    bool told = false;
+    while (fetch(r, VG_BUFFER_URGENT, 64) > 0) {
+        for (size_t i = 0; i < r->count; i++) {
+            const struct vg_reading *x = &r->rows[i].reading;
+            told = told || (x->event == VG_EVENT_GAP &&
+                            strncmp(x->event_text, reason, strlen(reason)) == 0);
+        }
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    return told;
+}
+
+static void a_full_disk_keeps_readings_in_memory_and_alarms_leave_from_there(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    struct vg_reading x = smoke("s1");
+    append(r, &x);
+    wait_until(r, urgent_committed, 1, "the first row");
+    fault_arm(&fault_write, 1, SQLITE_FULL, 1);
+    append(r, &x);
+    wait_until(r, disk_is_full, 1, "the full disk noticed");
+    append(r, &x);
+    assert_int_equal(stats(r).committed[VG_BUFFER_URGENT], 1);
+    size_t count = fetch(r, VG_BUFFER_URGENT, 8);
+    assert_true(count >= 3);
+    assert_int_equal(r->rows[0].reading.seq, 1);
+    assert_int_equal(r->rows[1].reading.seq, 2);
+    assert_true(r->rows[1].reading.store == stats(r).store);
+    settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    fault_reset();
+    append(r, &x);
+    wait_until(r, disk_is_full, 0, "space again");
+    uint64_t last = stats(r).appended[VG_BUFFER_URGENT];
+    wait_until(r, urgent_committed, last, "all committed");
+    while (fetch(r, VG_BUFFER_URGENT, 8) > 0) {
+        /* What was settled from memory does not come again. */
+        assert_true(r->rows[0].reading.seq > count);
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    assert_false(r->fatal);
+}
+
+static void a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so(void **state)
+{
+    struct rig *r = *state;
+    r->options.ring_bytes[VG_BUFFER_ROUTINE] = 8192;
+    rig_open(r);
+    struct vg_reading n = normal("s1", 1), x = smoke("s1");
+    append(r, &n);
+    wait_until(r, routine_committed, 1, "the first row");
+    fault_arm(&fault_write, 1, SQLITE_FULL, 1);
+    append(r, &x);
+    wait_until(r, disk_is_full, 1, "the full disk noticed");
+    struct vg_mono deadline = vg_mono_add_ms(vg_now_mono(r->clock), DEADLINE_MS);
+    while (stats(r).evicted == 0 || stats(r).refused == 0) {
+        assert_true(vg_now_mono(r->clock).ns < deadline.ns);
+        enum vg_err e = vg_buffer_append(r->b, &n, vg_now_boot(r->clock));
+        assert_true(e == VG_OK || e == VG_E_FULL);
+        vg_buffer_dispatch(r->b);
+    }
+    fault_reset();
+    wait_until(r, disk_is_full, 0, "space again");
+    wait_until(r, routine_committed, stats(r).appended[VG_BUFFER_ROUTINE], "all committed");
+    while (!gap_told(r, "memory lane=r count=")) {
+        assert_true(vg_now_mono(r->clock).ns < deadline.ns);
+    }
+    assert_false(r->fatal);
+}
+
+static bool damage_seen(struct rig *r, uint64_t value)
+{
+    return stats(r).damaged >= value;
+}
+
+static void a_file_damaged_while_open_is_replaced_and_readings_go_on(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    struct vg_reading n = normal("s1", 1), x = smoke("s1");
+    append(r, &n);
+    append(r, &x);
+    wait_until(r, routine_committed, 1, "rows");
+    uint64_t store = stats(r).store;
+    fault_arm(&fault_write, 1, SQLITE_CORRUPT, 0);
+    append(r, &x);
+    wait_until(r, damage_seen, 1, "the damage");
+    wait_until(r, urgent_committed, 2, "the second alarm in the new file");
+    assert_true(files_named(r, "damaged") > 0);
+    assert_true(stats(r).store == store);
+    bool alarm = false, storage = false;
+    while (fetch(r, VG_BUFFER_URGENT, 64) > 0) {
+        for (size_t i = 0; i < r->count; i++) {
+            const struct vg_reading *y = &r->rows[i].reading;
+            alarm = alarm || (y->store == store && y->seq == 2 && y->smoke);
+            storage = storage || y->event == VG_EVENT_STORAGE;
+        }
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    assert_true(alarm);
+    assert_true(storage);
+    assert_false(r->fatal);
+}
+
+static void damaged_files_do_not_pile_up(void **state)
+{
+    struct rig *r = *state;
+    for (int i = 0; i < 6; i++) {
+        rig_open(r);
+        rig_close(r);
+        int fd = open(r->path, O_RDWR);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, "oops", 4, 0), 4);
+        (void)close(fd);
+    }
+    rig_open(r);
+    assert_true(files_named(r, "damaged") <= 4); /* two, each with its WAL */
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_failed_sync_anywhere_loses_nothing_that_was_committed),
+        TEST(a_failed_write_anywhere_loses_nothing_that_was_committed),
+        TEST(a_failed_sync_is_fatal_and_is_told_once),
+        TEST(a_failed_sync_of_a_checkpoint_is_fatal_too),
+        TEST(a_full_disk_keeps_readings_in_memory_and_alarms_leave_from_there),
+        TEST(a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so),
+        TEST(a_file_damaged_while_open_is_replaced_and_readings_go_on),
+        TEST(damaged_files_do_not_pile_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
