@@ -151,9 +151,9 @@ void vgi_peer_drop(struct vgi_peer *peer, const struct vgi_session *session)
 {
     for (size_t i = 0; i < peer->session_count; i++) {
         if (peer->sessions[i] == session) {
-            peer->session_count--;
-            memmove(&peer->sessions[i], &peer->sessions[i + 1],
-                    (peer->session_count - i) * sizeof(peer->sessions[0]));
+            for (peer->session_count--; i < peer->session_count; i++) {
+                peer->sessions[i] = peer->sessions[i + 1];
+            }
             return;
         }
     }

@@ -107,7 +107,7 @@ void vgi_exchange_remove(struct vgi_exchanges *x, struct vgi_pending *p)
     while (*slot != NULL && *slot != p) {
         slot = &(*slot)->next;
     }
-    if (*slot == p) {
+    if (*slot != NULL) {
         *slot = p->next;
         p->next = NULL;
         x->waiting_count--;

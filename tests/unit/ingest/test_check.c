@@ -1,5 +1,5 @@
 /* What a request deserves: every row of the answer table that is decided without the log. */
-#include "check.h"
+#include "../../../collector/ingest/check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Request rate and sessions of a device. */
-#include "peers.h"
+#include "../../../collector/ingest/peers.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* Requests that wait for the log, and messages that come again. */
-#include "pending.h"
+#include "../../../collector/ingest/pending.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
