@@ -121,12 +121,28 @@ void script_done(struct script *s)
     free(s->stored);
 }
 
+/* What is stored comes back as it was. */
+static void check_round_trip(struct vg_span json)
+{
+    static char again[VG_ALARM_STATE_MAX];
+    struct vg_rules_state state;
+    struct vg_error err;
+    size_t len;
+    if (vg_rules_state_decode(json, &state, &err) != VG_OK ||
+        vg_rules_state_encode(&state, again, sizeof(again), &len) != VG_OK ||
+        !vg_span_eq(json, vg_span(again, len))) {
+        fprintf(stderr, "does not come back: %.*s\n", (int)json.len, json.at);
+        abort();
+    }
+}
+
 static void store(struct script *s)
 {
     static char buf[VG_ALARM_STATE_MAX];
     struct vg_span key, value;
     while (vg_alarm_engine_next_dirty(s->engine, buf, &key, &value)) {
         size_t i = 0;
+        check_round_trip(value);
         while (i < s->stored_count && !vg_span_eq(vg_span_str(s->stored[i].key), key)) {
             i++;
         }
