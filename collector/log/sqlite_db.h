@@ -5,8 +5,9 @@
  *   sqlite_writer.c     one write transaction: records, offsets, positions of groups
  *   sqlite_fetch.c      one bounded batch of records into memory
  *   sqlite_appender.c   group commit on a thread of its own
- *   sqlite_reader.c     sqlite_processor.c   sqlite_upkeep.c (retention, backup)   sqlite_backend.c
- * (the operations)
+ *   sqlite_reader.c     sqlite_owner.c + sqlite_processor.c
+ *   sqlite_upkeep.c     retention, backup
+ *   sqlite_backend.c    the operations on the log as a whole
  *
  * Schema, version 1 (application_id "VGLG"): `topic` has a row per topic with the next offset and
  * the offset below which everything was removed; the records of topic n are in table rn. Offsets of

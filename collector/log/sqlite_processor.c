@@ -1,257 +1,17 @@
-/* The processor: one active instance per group, by a lock on a file of its own that the kernel
- * frees at death. The others try again at every poll. An epoch in the database, raised by each new
- * owner and compared inside each commit, keeps out one that lost the lock without noticing
- * (somebody deleted the file).
- *
- *   STANDBY ─lock─► ASSIGNING ─group row, state─► ACTIVE ─abort─► ASSIGNING        ─epoch changed─►
- * STANDBY */
-#include "sqlite_db.h"
+/* The processor: records of the inputs come in batches; what is appended waits in memory until the
+ * commit writes outputs, state and positions in one short transaction. Whose turn it is:
+ * sqlite_owner.c. */
+#include "sqlite_processor.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define STANDBY_STEP_MS 20   /* between two tries to get the lock, within one poll */
 #define CHECKPOINT_AT   8000 /* frames; above the appender's, which has more time for it */
-#define RESTORE_BATCH   512
 #define TXN_BYTES_FIRST (64 * 1024)
-
-enum status { STANDBY, ASSIGNING, ACTIVE };
-
-struct input {
-    struct vgi_fetch fetch;
-    int64_t committed, end;
-};
-
-struct out {
-    enum vg_topic topic;
-    bool tombstone;
-    uint32_t klen, vlen;
-    size_t at;
-};
-
-struct processor {
-    const struct vgi_sqlite *log;
-    struct vgi_writer w;
-    struct vgi_wake wake;
-    struct vgi_arena arena;
-    char group[VG_DLOG_NAME_MAX + 64], instance[VG_DLOG_NAME_MAX]; /* group with prefix */
-    struct vg_dlog_processor_calls calls;
-    void *arg;
-    enum vg_topic state_topic;
-    struct input input[VG_DLOG_INPUTS_MAX];
-    size_t inputs, turn;
-    enum status status;
-    bool told_assigned, caught_up;
-    int lock;
-    int64_t group_id, epoch;
-    struct out *out;
-    size_t outs;
-    char *bytes;
-    size_t used, room;
-};
-
-/* ---- ownership ---- */
-
-/* VG_OK with p->lock >= 0 when it is ours. */
-static enum vg_err try_lock(struct processor *p, struct vg_error *err)
-{
-    char path[sizeof p->log->path + sizeof p->group + 8];
-    struct stat ours, named;
-    snprintf(path, sizeof path, "%s-%s.lock", p->log->path, p->group);
-    const int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0640);
-    if (fd < 0) {
-        return vg_fail(err, VG_E_DENIED, "%s: %s", path, strerror(errno));
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-        const int e = errno;
-        close(fd);
-        return e == EWOULDBLOCK || e == EINTR ? VG_OK
-                                              : vg_fail(err, VG_E_IO, "%s: %s", path, strerror(e));
-    }
-    /* A file that was replaced between open and lock guards nothing. */
-    if (fstat(fd, &ours) != 0 || stat(path, &named) != 0 || ours.st_ino != named.st_ino) {
-        close(fd);
-        return VG_OK;
-    }
-    p->lock = fd;
-    p->status = ASSIGNING;
-    return VG_OK;
-}
-
-static void unlock(struct processor *p)
-{
-    if (p->lock >= 0) {
-        close(p->lock);
-        p->lock = -1;
-    }
-    p->status = STANDBY;
-}
-
-static enum vg_err run_bound(struct processor *p, const char *sql, const char *a, const char *b,
-                             struct vg_error *err)
-{
-    sqlite3_stmt *s = NULL;
-    enum vg_err rc = vgi_db_prepare(p->w.conn.db, sql, &s, err);
-    if (rc == VG_OK) {
-        sqlite3_bind_text(s, 1, a, -1, SQLITE_STATIC);
-        if (b != NULL) {
-            sqlite3_bind_text(s, 2, b, -1, SQLITE_STATIC);
-        }
-        const int step = sqlite3_step(s);
-        if (step == SQLITE_ROW) {
-            p->group_id = sqlite3_column_int64(s, 0);
-            p->epoch = sqlite3_column_int64(s, 1);
-        } else if (step != SQLITE_DONE) {
-            rc = vgi_db_fail(p->w.conn.db, "join the group", err);
-        }
-    }
-    sqlite3_finalize(s);
-    return rc;
-}
-
-/* The position of an input; a new group starts at the earliest record. */
-static enum vg_err load_input(struct processor *p, struct input *in, struct vg_error *err)
-{
-    sqlite3 *db = p->w.conn.db;
-    const int64_t topic = p->w.conn.topic[in->fetch.topic].id;
-    int64_t pos = 0, end = 0;
-    char sql[192];
-    enum vg_err rc = vgi_db_int(db, "SELECT next FROM pos WHERE grp=?1 AND topic=?2", p->group_id,
-                                topic, &pos, err);
-    if (rc == VG_E_NOTFOUND) {
-        snprintf(sql, sizeof sql,
-                 "INSERT INTO pos(grp, topic, next) SELECT %" PRId64
-                 ", id, trimmed FROM topic WHERE "
-                 "id=%" PRId64,
-                 p->group_id, topic);
-        rc = vgi_db_exec(db, sql, err);
-        if (rc == VG_OK) {
-            rc = vgi_db_int(db, "SELECT next FROM pos WHERE grp=?1 AND topic=?2", p->group_id,
-                            topic, &pos, err);
-        }
-    }
-    if (rc == VG_OK) {
-        rc = vgi_db_int(db, "SELECT next FROM topic WHERE id=?1", topic, 0, &end, err);
-    }
-    if (rc == VG_OK) {
-        in->fetch.pos = in->committed = pos;
-        in->end = end;
-    }
-    return rc;
-}
-
-/* Raises the epoch: from here on no earlier owner can commit. */
-static enum vg_err join(struct processor *p, struct vg_error *err)
-{
-    enum vg_err rc = vgi_writer_begin(&p->w, err);
-    if (rc != VG_OK) {
-        return rc;
-    }
-    rc = run_bound(
-        p,
-        "INSERT INTO grp(name, epoch, instance) VALUES(?1, 1, ?2) ON CONFLICT(name) DO UPDATE "
-        "SET epoch=epoch+1, instance=?2",
-        p->group, p->instance, err);
-    if (rc == VG_OK) {
-        rc = run_bound(p, "SELECT id, epoch FROM grp WHERE name=?1", p->group, NULL, err);
-    }
-    for (size_t i = 0; i < p->inputs && rc == VG_OK; i++) {
-        rc = load_input(p, &p->input[i], err);
-    }
-    if (rc != VG_OK) {
-        vgi_writer_rollback(&p->w);
-        return rc;
-    }
-    return vgi_writer_commit(&p->w, err);
-}
-
-static enum vg_err restore(struct processor *p, struct vg_error *err)
-{
-    struct vg_dlog_record records[RESTORE_BATCH];
-    struct vgi_fetch f = {.select = NULL};
-    bool done = p->state_topic == VG_TOPIC_NONE || p->calls.state == NULL;
-    enum vg_err rc = done ? VG_OK : vgi_fetch_open(&p->w.conn, p->state_topic, 0, &f, err);
-    while (rc == VG_OK && !done) {
-        size_t n = 0;
-        p->arena.used = 0;
-        rc = vgi_fetch(&p->w.conn, &f, &p->arena, records, RESTORE_BATCH, &n, &done, err);
-        for (size_t i = 0; rc == VG_OK && i < n; i++) {
-            if (records[i].value.at != NULL) {
-                p->calls.state(p->arg, 0, records[i].key, records[i].value);
-            }
-        }
-    }
-    vgi_fetch_close(&f);
-    return rc;
-}
-
-static void tell_revoked(struct processor *p)
-{
-    if (p->told_assigned) {
-        p->told_assigned = false;
-        if (p->calls.revoked != NULL) {
-            p->calls.revoked(p->arg, 0);
-        }
-    }
-}
-
-static enum vg_err assign(struct processor *p, struct vg_error *err)
-{
-    tell_revoked(p);
-    enum vg_err rc = join(p, err);
-    if (rc != VG_OK) {
-        return rc;
-    }
-    p->told_assigned = true;
-    p->caught_up = false;
-    if (p->calls.assigned != NULL) {
-        p->calls.assigned(p->arg, 0);
-    }
-    rc = restore(p, err);
-    if (rc != VG_OK) {
-        return rc;
-    }
-    if (p->calls.restored != NULL) {
-        p->calls.restored(p->arg, 0);
-    }
-    p->status = ACTIVE;
-    return VG_OK;
-}
-
-/* Gets this instance as far as it can: *ready when records may be read. */
-static enum vg_err ensure_active(struct processor *p, int64_t until, bool *ready,
-                                 struct vg_error *err)
-{
-    enum vg_err rc = VG_OK;
-    if (p->status == STANDBY) {
-        tell_revoked(p);
-    }
-    while (rc == VG_OK && p->status == STANDBY) {
-        rc = try_lock(p, err);
-        const int64_t left = until - vgi_now_ms();
-        if (rc != VG_OK || p->status != STANDBY || left <= 0) {
-            break;
-        }
-        poll(NULL, 0, left < STANDBY_STEP_MS ? (int)left : STANDBY_STEP_MS);
-    }
-    if (rc == VG_OK && p->status == ASSIGNING) {
-        rc = assign(p, err);
-    }
-    *ready = rc == VG_OK && p->status == ACTIVE;
-    /* A busy or full log may be better at the next poll. */
-    return rc == VG_E_AGAIN || rc == VG_E_FULL ? VG_OK : rc;
-}
 
 /* ---- reading ---- */
 
-static void check_caught_up(struct processor *p)
+static void check_caught_up(struct vgi_processor *p)
 {
     if (p->caught_up) {
         return;
@@ -269,7 +29,7 @@ static void check_caught_up(struct processor *p)
 
 /* One pass over the inputs, beginning with another one each time, so that a long backlog of one
  * never starves the others. */
-static enum vg_err fetch_inputs(struct processor *p, struct vg_dlog_record *records, size_t max,
+static enum vg_err fetch_inputs(struct vgi_processor *p, struct vg_dlog_record *records, size_t max,
                                 size_t *count, bool *exhausted, struct vg_error *err)
 {
     enum vg_err rc = VG_OK;
@@ -277,7 +37,7 @@ static enum vg_err fetch_inputs(struct processor *p, struct vg_dlog_record *reco
     *exhausted = true;
     p->arena.used = 0;
     for (size_t i = 0; i < p->inputs && rc == VG_OK; i++) {
-        struct input *in = &p->input[(p->turn + i) % p->inputs];
+        struct vgi_input *in = &p->input[(p->turn + i) % p->inputs];
         size_t got = 0;
         bool end = false;
         if (n < max) {
@@ -300,11 +60,11 @@ static enum vg_err fetch_inputs(struct processor *p, struct vg_dlog_record *reco
 enum vg_err vgi_sqlite_poll(void *self, int timeout_ms, struct vg_dlog_record *records, size_t max,
                             size_t *count, struct vg_error *err)
 {
-    struct processor *p = self;
+    struct vgi_processor *p = self;
     const int64_t until = vgi_now_ms() + timeout_ms;
     bool ready = false;
     vgi_wake_drain(&p->wake);
-    enum vg_err rc = ensure_active(p, until, &ready, err);
+    enum vg_err rc = vgi_owner_poll(p, until, &ready, err);
     if (rc != VG_OK || !ready) {
         vgi_wake_more(&p->wake, false);
         if (rc == VG_OK) {
@@ -337,7 +97,7 @@ enum vg_err vgi_sqlite_poll(void *self, int timeout_ms, struct vg_dlog_record *r
 
 /* ---- writing ---- */
 
-static bool make_room(struct processor *p, size_t need)
+static bool make_room(struct vgi_processor *p, size_t need)
 {
     size_t room = p->room;
     if (p->used + need > VG_DLOG_TXN_BYTES_MAX) {
@@ -360,11 +120,11 @@ static bool make_room(struct processor *p, size_t need)
 enum vg_err vgi_sqlite_processor_append(void *self, enum vg_topic t, int32_t partition,
                                         struct vg_span key, struct vg_span value)
 {
-    struct processor *p = self;
+    struct vgi_processor *p = self;
     if (partition > 0 || (partition < 0 && t == p->state_topic)) {
         return VG_E_RANGE;
     }
-    if (p->status != ACTIVE) {
+    if (p->status != VGI_ACTIVE) {
         return VG_E_CONFLICT;
     }
     if (!p->w.conn.topic[t].exists) {
@@ -374,7 +134,7 @@ enum vg_err vgi_sqlite_processor_append(void *self, enum vg_topic t, int32_t par
         return VG_E_FULL;
     }
     p->out[p->outs++] =
-        (struct out){t, value.at == NULL, (uint32_t)key.len, (uint32_t)value.len, p->used};
+        (struct vgi_out){t, value.at == NULL, (uint32_t)key.len, (uint32_t)value.len, p->used};
     if (key.len > 0) {
         memcpy(p->bytes + p->used, key.at, key.len);
     }
@@ -385,13 +145,13 @@ enum vg_err vgi_sqlite_processor_append(void *self, enum vg_topic t, int32_t par
     return VG_OK;
 }
 
-static void drop_txn(struct processor *p)
+static void drop_txn(struct vgi_processor *p)
 {
     p->outs = 0;
     p->used = 0;
 }
 
-static bool nothing_to_commit(const struct processor *p)
+static bool nothing_to_commit(const struct vgi_processor *p)
 {
     for (size_t i = 0; i < p->inputs; i++) {
         if (p->input[i].fetch.pos != p->input[i].committed) {
@@ -401,7 +161,7 @@ static bool nothing_to_commit(const struct processor *p)
     return p->outs == 0;
 }
 
-static enum vg_err check_epoch(struct processor *p, struct vg_error *err)
+static enum vg_err check_epoch(struct vgi_processor *p, struct vg_error *err)
 {
     sqlite3_stmt *s = p->w.epoch_get;
     enum vg_err rc = VG_OK;
@@ -416,12 +176,12 @@ static enum vg_err check_epoch(struct processor *p, struct vg_error *err)
     return rc;
 }
 
-static enum vg_err put_all(struct processor *p, struct vg_error *err)
+static enum vg_err put_all(struct vgi_processor *p, struct vg_error *err)
 {
     const int64_t now = vgi_wall_ms();
     enum vg_err rc = check_epoch(p, err);
     for (size_t i = 0; i < p->outs && rc == VG_OK; i++) {
-        const struct out *o = &p->out[i];
+        const struct vgi_out *o = &p->out[i];
         const char *key = p->bytes + o->at;
         int64_t ignored;
         rc = vgi_writer_put(&p->w, o->topic, now, vg_span(key, o->klen),
@@ -429,7 +189,7 @@ static enum vg_err put_all(struct processor *p, struct vg_error *err)
                             &ignored, err);
     }
     for (size_t i = 0; i < p->inputs && rc == VG_OK; i++) {
-        const struct input *in = &p->input[i];
+        const struct vgi_input *in = &p->input[i];
         sqlite3_stmt *s = p->w.pos_set;
         if (in->fetch.pos != in->committed) {
             sqlite3_bind_int64(s, 1, p->group_id);
@@ -445,8 +205,8 @@ static enum vg_err put_all(struct processor *p, struct vg_error *err)
 
 enum vg_err vgi_sqlite_commit(void *self, struct vg_error *err)
 {
-    struct processor *p = self;
-    if (p->status != ACTIVE) {
+    struct vgi_processor *p = self;
+    if (p->status != VGI_ACTIVE) {
         return p->outs == 0 ? VG_OK
                             : vg_fail(err, VG_E_CONFLICT, "group %s: not the owner", p->group);
     }
@@ -475,7 +235,7 @@ enum vg_err vgi_sqlite_commit(void *self, struct vg_error *err)
         return VG_E_AGAIN;
     case VG_E_CONFLICT:
         drop_txn(p);
-        unlock(p);
+        vgi_owner_leave(p);
         vgi_wake_more(&p->wake, true);
         return VG_E_CONFLICT;
     default:
@@ -485,11 +245,11 @@ enum vg_err vgi_sqlite_commit(void *self, struct vg_error *err)
 
 enum vg_err vgi_sqlite_abort(void *self, struct vg_error *err)
 {
-    struct processor *p = self;
+    struct vgi_processor *p = self;
     (void)err;
     drop_txn(p);
-    if (p->status == ACTIVE) {
-        p->status = ASSIGNING;
+    if (p->status == VGI_ACTIVE) {
+        p->status = VGI_ASSIGNING;
         vgi_wake_more(&p->wake, true);
     }
     return VG_OK;
@@ -499,24 +259,24 @@ enum vg_err vgi_sqlite_abort(void *self, struct vg_error *err)
 
 int vgi_sqlite_processor_fd(const void *self)
 {
-    return ((const struct processor *)self)->wake.epoll;
+    return ((const struct vgi_processor *)self)->wake.epoll;
 }
 
 bool vgi_sqlite_processor_active(const void *self)
 {
-    return ((const struct processor *)self)->status == ACTIVE;
+    return ((const struct vgi_processor *)self)->status == VGI_ACTIVE;
 }
 
 bool vgi_sqlite_processor_caught_up(const void *self, int32_t partition)
 {
-    const struct processor *p = self;
-    return partition == 0 && p->status == ACTIVE && p->caught_up;
+    const struct vgi_processor *p = self;
+    return partition == 0 && p->status == VGI_ACTIVE && p->caught_up;
 }
 
 enum vg_err vgi_sqlite_end_at_assignment(const void *self, enum vg_topic t, int32_t partition,
                                          int64_t *out)
 {
-    const struct processor *p = self;
+    const struct vgi_processor *p = self;
     for (size_t i = 0; i < p->inputs && partition == 0 && p->told_assigned; i++) {
         if (p->input[i].fetch.topic == t) {
             *out = p->input[i].end;
@@ -528,10 +288,10 @@ enum vg_err vgi_sqlite_end_at_assignment(const void *self, enum vg_topic t, int3
 
 size_t vgi_sqlite_processor_pending(const void *self)
 {
-    return ((const struct processor *)self)->outs;
+    return ((const struct vgi_processor *)self)->outs;
 }
 
-static enum vg_err open_parts(struct processor *p, const struct vg_dlog_processor_options *o,
+static enum vg_err open_parts(struct vgi_processor *p, const struct vg_dlog_processor_options *o,
                               struct vg_error *err)
 {
     snprintf(p->group, sizeof p->group, "%s%s", p->log->conf->prefix, o->group);
@@ -568,7 +328,7 @@ static enum vg_err open_parts(struct processor *p, const struct vg_dlog_processo
 enum vg_err vgi_sqlite_processor_open(void *log, const struct vg_dlog_processor_options *options,
                                       void **out, struct vg_error *err)
 {
-    struct processor *p = calloc(1, sizeof *p);
+    struct vgi_processor *p = calloc(1, sizeof *p);
     if (p == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for a processor");
     }
@@ -586,11 +346,11 @@ enum vg_err vgi_sqlite_processor_open(void *log, const struct vg_dlog_processor_
 
 void vgi_sqlite_processor_close(void *self)
 {
-    struct processor *p = self;
+    struct vgi_processor *p = self;
     for (size_t i = 0; i < p->inputs; i++) {
         vgi_fetch_close(&p->input[i].fetch);
     }
-    unlock(p);
+    vgi_owner_leave(p);
     vgi_writer_close(&p->w);
     vgi_wake_close(&p->wake);
     free(p->arena.at);

@@ -76,6 +76,25 @@ static void process_then_hang(struct vg_dlog *log)
     say("appended");
 }
 
+/* One alarm per reading, some readings per commit, a line per commit, until death. */
+static void process_for_ever(struct vg_dlog *log)
+{
+    struct vg_error err;
+    size_t n = 0;
+    proc_open(&proc, log, "g", "a", false);
+    for (;;) {
+        suite_ok(vg_dlog_processor_poll(proc.p, 200, proc.records, 25, &n, &err), &err);
+        for (size_t i = 0; i < n; i++) {
+            suite_row(&proc.records[i], &rows[i]);
+            proc_put(&proc, VG_TOPIC_ALARMS, rows[i].partition, rows[i].key, rows[i].value);
+        }
+        proc_commit(&proc);
+        if (n > 0) {
+            say("committed");
+        }
+    }
+}
+
 int child_main(const char *scenario, const char *url, const char *prefix)
 {
     struct vg_dlog *log = suite_open(url, prefix);
@@ -92,6 +111,8 @@ int child_main(const char *scenario, const char *url, const char *prefix)
         say("owner");
     } else if (strcmp(scenario, "process-then-hang") == 0) {
         process_then_hang(log);
+    } else if (strcmp(scenario, "process-for-ever") == 0) {
+        process_for_ever(log);
     } else {
         return 2;
     }

@@ -1,6 +1,8 @@
 /* Processors: one atomic commit, takeover, replay. */
 #include "suite.h"
 
+#include "vigia/random.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -117,6 +119,46 @@ static void what_was_not_committed_before_a_kill_is_never_seen(void **state)
     assert_string_equal(table_get(&one.state, "kept"), "yes");
     assert_int_equal(alarms(fx), 1);
     vg_dlog_processor_close(one.p);
+}
+
+static void every_input_has_exactly_one_output_over_many_kills(void **state)
+{
+    struct fx *fx = *state;
+    static struct row found[ROOM];
+    static int seen[2000];
+    struct vg_rng rng;
+    const uint64_t seed = (uint64_t)suite_now_ms();
+    const int kills =
+        fx->sqlite ? 20 : 3; /* a broker notices each death only after the session timeout */
+    print_message("seed %llu\n", (unsigned long long)seed);
+    vg_rng_seed(&rng, seed);
+    suite_append_numbers(fx->log, VG_TOPIC_READINGS, 2000, 50);
+    for (int i = 0; i < kills; i++) {
+        struct child c;
+        child_start(&c, fx, "process-for-ever");
+        for (uint64_t lines = 1 + vg_rng_below(&rng, 3); lines > 0; lines--) {
+            child_says(&c, "committed");
+        }
+        child_kill(&c);
+    }
+    memset(seen, 0, sizeof seen);
+    proc_open(&one, fx->log, "g", "b", false);
+    const int64_t until = suite_now_ms() + DEADLINE_MS;
+    while (one.caught_up == 0 || one.caught_up < one.assigned) {
+        assert_true(suite_now_ms() < until);
+        proc_poll(&one, 100);
+        for (size_t i = 0; i < one.count; i++) {
+            suite_row(&one.records[i], &rows[i]);
+            proc_put(&one, VG_TOPIC_ALARMS, rows[i].partition, rows[i].key, rows[i].value);
+        }
+        proc_commit(&one);
+    }
+    vg_dlog_processor_close(one.p);
+    const size_t n = suite_read_all(fx->log, VG_TOPIC_ALARMS, found, ROOM);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(seen[strtol(found[i].value, NULL, 10)]++, 0);
+    }
+    assert_int_equal(n, 2000);
 }
 
 static void a_second_instance_takes_over_when_the_first_dies(void **state)
@@ -293,6 +335,7 @@ int run_process_tests(void)
         SUITE_TEST(a_restarted_instance_has_its_state_and_goes_on_behind_its_commit),
         SUITE_TEST(a_removed_key_is_not_restored),
         SUITE_TEST(what_was_not_committed_before_a_kill_is_never_seen),
+        SUITE_TEST(every_input_has_exactly_one_output_over_many_kills),
         SUITE_TEST(a_second_instance_takes_over_when_the_first_dies),
         SUITE_TEST(a_second_instance_takes_over_when_the_first_leaves),
         SUITE_TEST(an_abort_replays_the_records_with_the_committed_state),
