@@ -370,7 +370,7 @@ enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition, st
     if (key.len > 0) {
         memcpy(it->bytes, key.at, key.len);
     }
-    if (value.len > 0) {
+    if (value.at != NULL && value.len > 0) {
         memcpy(it->bytes + key.len, value.at, value.len);
     }
     const enum vg_err rc = enqueue(a, it);

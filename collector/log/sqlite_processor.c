@@ -138,7 +138,7 @@ enum vg_err vgi_sqlite_processor_append(void *self, enum vg_topic t, int32_t par
     if (key.len > 0) {
         memcpy(p->bytes + p->used, key.at, key.len);
     }
-    if (value.len > 0) {
+    if (value.at != NULL && value.len > 0) {
         memcpy(p->bytes + p->used + key.len, value.at, value.len);
     }
     p->used += key.len + value.len;
