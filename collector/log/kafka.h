@@ -17,10 +17,11 @@
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
 
-#define VGI_KAFKA_REACH_MS       5000 /* looking for a broker that answers, when a call needs one */
-#define VGI_KAFKA_ADMIN_MS       10000 /* one administrative request, and the wait for its effect */
-#define VGI_KAFKA_TRANSACTION_MS 15000 /* the broker aborts a transaction that is open for longer  \
-                                        */
+#define VGI_KAFKA_REACH_MS 5000  /* looking for a broker that answers, when a call needs one */
+#define VGI_KAFKA_ADMIN_MS 10000 /* one administrative request, and the wait for its effect */
+#define VGI_KAFKA_TRANSACTION_MS                                                                   \
+    15000                           /* the broker aborts a transaction that is open for longer     \
+                                     */
 #define VGI_KAFKA_SESSION_MS   6000 /* an instance that is silent for longer loses its partitions */
 #define VGI_KAFKA_HEARTBEAT_MS 1000
 #define VGI_KAFKA_MAX_POLL_MS  120000 /* between two polls of a live instance */
@@ -32,7 +33,9 @@
 struct vgi_kafka_note {
     pthread_mutex_t lock;
     rd_kafka_resp_err_t code;
-    char text[160];
+    char text[200];
+    bool quiet;           /* whoever uses the handle tells its errors */
+    int64_t said_away_ms; /* when the last line about it was written */
 };
 
 /* What vg_dlog_open makes. */

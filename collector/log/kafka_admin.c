@@ -80,6 +80,7 @@ enum vg_err vgi_kafka_open(const struct vg_dlog_conf *conf, const char *client, 
     k->client = client;
     k->brokers = rest;
     vgi_kafka_note_init(&k->note);
+    k->note.quiet = true;
     rc = vgi_kafka_new(k, RD_KAFKA_PRODUCER, &k->note, none, NULL, &k->admin, err);
     if (rc != VG_OK) {
         vgi_kafka_note_done(&k->note);

@@ -8,24 +8,48 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define AWAY_LINE_EVERY_MS 10000
+
+/* Failures of single connections are noted; one line tells that the last broker is gone, with the
+ * reason that came before. */
 static void on_error(rd_kafka_t *rk, int code, const char *reason, void *opaque)
 {
-    (void)rk;
     struct vgi_kafka_note *note = opaque;
-    /* "All brokers down" hides the reason that came before it. */
-    if (note != NULL && code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
-        pthread_mutex_lock(&note->lock);
+    char text[sizeof note->text];
+    bool say = false;
+    pthread_mutex_lock(&note->lock);
+    if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         note->code = (rd_kafka_resp_err_t)code;
         snprintf(note->text, sizeof note->text, "%s", reason);
-        pthread_mutex_unlock(&note->lock);
+    } else if (!note->quiet && vgi_now_ms() - note->said_away_ms >= AWAY_LINE_EVERY_MS) {
+        note->said_away_ms = vgi_now_ms();
+        say = true;
+    }
+    memcpy(text, note->text, sizeof text);
+    pthread_mutex_unlock(&note->lock);
+    if (say) {
+        vg_log_warn("log-brokers-away", "client=%s last=%s", rd_kafka_name(rk), VG_Q(text));
     }
 }
 
+/* The client's own lines. Failed connections come in dozens and are told by on_error, except that a
+ * broker which hangs up on a stranger (one that expects TLS) is told here alone. */
 static void on_log(const rd_kafka_t *rk, int level, const char *facility, const char *text)
 {
+    const bool fail = strcmp(facility, "FAIL") == 0;
+    struct vgi_kafka_note *note = rk == NULL ? NULL : rd_kafka_opaque(rk);
+    if (fail && note != NULL) {
+        const char *what = strstr(text, "]: ");
+        pthread_mutex_lock(&note->lock);
+        if (note->text[0] == '\0') {
+            snprintf(note->text, sizeof note->text, "%s", what == NULL ? text : what + 3);
+        }
+        pthread_mutex_unlock(&note->lock);
+    }
     if (level <= 4) { /* syslog's warning */
-        vg_log_warn("kafka-client", "client=%s what=%s text=%s",
-                    rk == NULL ? "-" : rd_kafka_name(rk), facility, VG_Q(text));
+        vg_log_write(fail || strcmp(facility, "GETPID") == 0 ? VG_LOG_DEBUG : VG_LOG_WARN,
+                     "kafka-client", "client=%s what=%s text=%s",
+                     rk == NULL ? "-" : rd_kafka_name(rk), facility, VG_Q(text));
     }
 }
 
@@ -34,6 +58,8 @@ void vgi_kafka_note_init(struct vgi_kafka_note *note)
     pthread_mutex_init(&note->lock, NULL);
     note->code = RD_KAFKA_RESP_ERR_NO_ERROR;
     note->text[0] = '\0';
+    note->quiet = false;
+    note->said_away_ms = vgi_now_ms() - AWAY_LINE_EVERY_MS;
 }
 
 void vgi_kafka_note_done(struct vgi_kafka_note *note)
@@ -52,6 +78,25 @@ static enum vg_err set_all(rd_kafka_conf_t *conf, const struct vgi_kafka_setting
         }
     }
     return VG_OK;
+}
+
+/* The library names its own settings; people know ours. */
+static enum vg_err refused_by_library(const struct vgi_kafka *k, const char *text,
+                                      struct vg_error *err)
+{
+    const char *key = NULL, *path = NULL;
+    if (strstr(text, "ssl.ca.location") != NULL) {
+        key = "ca_file";
+        path = k->conf->ca_file;
+    } else if (strstr(text, "ssl.certificate.location") != NULL) {
+        key = "cert_file";
+        path = k->conf->cert_file;
+    } else if (strstr(text, "ssl.key.location") != NULL) {
+        key = "key_file";
+        path = k->conf->key_file;
+    }
+    return key == NULL ? vg_fail(err, VG_E_INVALID, "kafka: %s", text)
+                       : vg_fail(err, VG_E_INVALID, "log.%s: %.100s: %.120s", key, path, text);
 }
 
 enum vg_err vgi_kafka_new(const struct vgi_kafka *k, rd_kafka_type_t type,
@@ -98,7 +143,7 @@ enum vg_err vgi_kafka_new(const struct vgi_kafka *k, rd_kafka_type_t type,
     rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof text);
     if (rk == NULL) {
         rd_kafka_conf_destroy(conf);
-        return vg_fail(err, VG_E_INVALID, "kafka: %s", text);
+        return refused_by_library(k, text, err);
     }
     *out = rk;
     return VG_OK;
@@ -196,7 +241,7 @@ static enum vg_err unreachable(struct vgi_kafka *k, struct vg_error *err)
     pthread_mutex_lock(&k->note.lock);
     const bool refused = vgi_kafka_class(k->note.code) == VG_E_DENIED;
     const enum vg_err rc =
-        vg_fail(err, refused ? VG_E_DENIED : VG_E_TIMEOUT, "log.url: kafka %.80s: %s%s%.120s",
+        vg_fail(err, refused ? VG_E_DENIED : VG_E_TIMEOUT, "log.url: kafka %.60s: %s%s%.150s",
                 k->brokers, refused ? "the connection is refused" : "no broker answers",
                 k->note.text[0] == '\0' ? "" : ": ", k->note.text);
     pthread_mutex_unlock(&k->note.lock);

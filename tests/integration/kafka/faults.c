@@ -1,0 +1,262 @@
+/* A broker that is killed, hangs, or is not there: what the log promises all the same. */
+#include "fixture.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MANY 6000
+
+static int seen[MANY];
+
+static void appends_go_on_over_a_killed_broker_and_lose_nothing(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct fx_sent sent = {NULL, 0, 0, 0};
+    int doubled = 0;
+    fx_ok(vg_dlog_appender_open(fx->log, &sent.a, &err), &err);
+    while (sent.next < MANY / 6) {
+        fx_send(&sent);
+    }
+    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
+    while (sent.next < MANY / 3) { /* under way when the broker dies */
+        fx_send(&sent);
+    }
+    fx_broker("kill9");
+    while (sent.next < 2 * MANY / 3) {
+        fx_send(&sent);
+    }
+    fx_broker("restart");
+    while (sent.next < MANY) {
+        fx_send(&sent);
+    }
+    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
+    vg_dlog_appender_close(sent.a);
+    assert_int_equal(sent.durable, MANY); /* the broker was back before any verdict was due */
+    assert_int_equal(sent.failed, 0);
+    const int total = fx_count(fx->log, VG_TOPIC_READINGS, seen, MANY);
+    for (int i = 0; i < MANY; i++) {
+        assert_true(seen[i] >= 1);
+        doubled += seen[i] > 1;
+    }
+    print_message("%d appended, %d durable, %d read, %d lost, %d doubled\n", MANY, sent.durable,
+                  total, 0, doubled);
+    assert_int_equal(doubled, 0); /* one producer, idempotent */
+}
+
+static void a_processor_copies_each_record_once_over_a_killed_broker(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct fx_sent sent = {NULL, 0, 0, 0};
+    int committed = 0, killed = 0;
+    fx_ok(vg_dlog_appender_open(fx->log, &sent.a, &err), &err);
+    struct vg_dlog_processor *p = fx_copier(fx->log, "one");
+    const int64_t until = fx_now_ms() + 2 * DEADLINE_MS;
+    while (committed < MANY && fx_now_ms() < until) {
+        for (int i = 0; i < 100 && sent.next < MANY; i++) {
+            fx_send(&sent);
+        }
+        committed += fx_copy(p, 20);
+        if (killed == 0 && committed > MANY / 3) {
+            fx_broker("kill9");
+            fx_broker("restart");
+            killed = 1;
+        }
+    }
+    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
+    vg_dlog_appender_close(sent.a);
+    vg_dlog_processor_close(p);
+    assert_int_equal(killed, 1);
+    assert_int_equal(sent.durable, MANY);
+    assert_int_equal(fx_count(fx->log, VG_TOPIC_ALARMS, seen, MANY), MANY);
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(seen[i], 1);
+    }
+}
+
+/* ---- a call that hangs ---- */
+
+/* Runs in a process of its own: copies, says "ready" at the first commit, and goes on until it is
+ * ended. */
+static int child_main(const char *prefix)
+{
+    struct vg_error err;
+    struct vg_dlog_conf conf;
+    struct vg_dlog *log = NULL;
+    fx_conf(prefix, &conf);
+    conf.call_deadline_ms = 2000; /* below every limit that the client has itself */
+    fx_ok(vg_dlog_open(&conf, "child", 0, &log, &err), &err);
+    struct vg_dlog_processor *p = fx_copier(log, "one");
+    bool ready = false;
+    for (;;) {
+        if (fx_copy(p, 100) > 0 && !ready) {
+            ready = true;
+            if (write(STDOUT_FILENO, "ready\n", 6) != 6) {
+                return 2;
+            }
+        }
+    }
+}
+
+struct child {
+    pid_t pid;
+    int out, errors; /* its standard output; the file of its standard error */
+};
+
+static void child_start(struct child *c, const struct fx *fx)
+{
+    int ends[2];
+    char path[] = "/tmp/vigia-child-XXXXXX";
+    assert_int_equal(pipe(ends), 0);
+    c->errors = mkstemp(path);
+    assert_true(c->errors >= 0);
+    unlink(path);
+    c->out = ends[0];
+    c->pid = fork();
+    assert_true(c->pid >= 0);
+    if (c->pid == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        dup2(c->errors, STDERR_FILENO);
+        close(ends[0]);
+        close(ends[1]);
+        execl("/proc/self/exe", "child", "--child", fx->conf.prefix, (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+}
+
+static void child_is_ready(const struct child *c)
+{
+    char text[8] = "";
+    struct pollfd p = {.fd = c->out, .events = POLLIN};
+    assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
+    assert_int_equal(read(c->out, text, 6), 6);
+    assert_memory_equal(text, "ready\n", 6);
+}
+
+/* Waits for the child's end, which its closed output tells; returns its exit status. */
+static int child_ends(struct child *c, char *errors, size_t size)
+{
+    int status = 0;
+    struct pollfd p = {.fd = c->out, .events = POLLIN};
+    if (poll(&p, 1, DEADLINE_MS) != 1) {
+        kill(c->pid, SIGKILL);
+    }
+    assert_int_equal(waitpid(c->pid, &status, 0), c->pid);
+    const ssize_t n = pread(c->errors, errors, size - 1, 0);
+    assert_true(n >= 0);
+    errors[n] = '\0';
+    close(c->errors);
+    close(c->out);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static void a_call_that_hangs_ends_the_process_and_its_successor_goes_on(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct fx_sent sent = {NULL, 0, 0, 0};
+    struct child c;
+    char errors[4096];
+    fx_ok(vg_dlog_appender_open(fx->log, &sent.a, &err), &err);
+    while (sent.next < 100) {
+        fx_send(&sent);
+    }
+    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
+    child_start(&c, fx);
+    child_is_ready(&c);
+    const int64_t from = fx_now_ms() + 5000;
+    /* The child has work in hand nearly all of the time until the broker stops answering. */
+    while (sent.next < 3000) {
+        fx_send(&sent);
+        if (sent.next == 2000) {
+            fx_broker("pause");
+        }
+    }
+    const int code = child_ends(&c, errors, sizeof errors);
+    fx_broker("resume");
+    print_message("ended with %d after %lld ms: %s", code, (long long)(fx_now_ms() - from + 5000),
+                  errors);
+    assert_int_equal(code, VG_EXIT_FAIL);
+    assert_non_null(strstr(errors, "msg=log-call-hangs call=rd_kafka_"));
+    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
+    vg_dlog_appender_close(sent.a);
+    assert_int_equal(sent.durable, 3000);
+    struct vg_dlog_processor *p = fx_copier(fx->log, "one");
+    const int64_t until = fx_now_ms() + DEADLINE_MS;
+    while (fx_count(fx->log, VG_TOPIC_ALARMS, seen, MANY) < 3000) {
+        assert_true(fx_now_ms() < until);
+        fx_copy(p, 200);
+    }
+    for (int i = 0; i < 3000; i++) {
+        assert_int_equal(seen[i], 1);
+    }
+    vg_dlog_processor_close(p);
+}
+
+/* ---- nobody there, nothing possible ---- */
+
+static void a_broker_that_cannot_be_reached_is_told_in_one_line_in_bounded_time(void **state)
+{
+    struct vg_error err;
+    struct vg_dlog_conf conf;
+    struct vg_dlog *log = NULL;
+    (void)state;
+    assert_int_equal(vg_dlog_conf_default("kafka:127.0.0.1:1", &conf), VG_OK);
+    fx_ok(vg_dlog_open(&conf, "test", 0, &log, &err), &err);
+    const int64_t from = fx_now_ms();
+    assert_int_equal(vg_dlog_check(log, VG_TOPICS_ALL, &err), VG_E_TIMEOUT);
+    assert_true(fx_now_ms() - from < DEADLINE_MS / 2);
+    assert_non_null(strstr(err.text, "127.0.0.1:1"));
+    assert_non_null(strstr(err.text, "refused"));
+    assert_null(strchr(err.text, '\n'));
+    vg_dlog_close(log);
+}
+
+static void the_brokers_own_tools_make_a_backup(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_retained gone;
+    assert_int_equal(vg_dlog_backup(fx->log, "/nowhere", NULL, NULL, &err), VG_E_UNSUPPORTED);
+    assert_int_equal(vg_dlog_retain(fx->log, &gone, &err), VG_E_UNSUPPORTED);
+}
+
+static void copies_that_the_brokers_cannot_keep_are_refused(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_conf conf = fx->conf;
+    struct vg_dlog *log = NULL;
+    unsigned created = 0;
+    conf.replication = 3;
+    assert_true(vg_str_copy("three.", conf.prefix, sizeof conf.prefix));
+    fx_ok(vg_dlog_open(&conf, "test", 0, &log, &err), &err);
+    assert_int_equal(vg_dlog_create(log, VG_TOPICS_ALL, &created, &err), VG_E_RANGE);
+    assert_non_null(strstr(err.text, "three.readings"));
+    vg_dlog_close(log);
+}
+
+#define FX_TEST(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "--child") == 0) {
+        return child_main(argv[2]);
+    }
+    const struct CMUnitTest tests[] = {
+        FX_TEST(appends_go_on_over_a_killed_broker_and_lose_nothing),
+        FX_TEST(a_processor_copies_each_record_once_over_a_killed_broker),
+        FX_TEST(a_call_that_hangs_ends_the_process_and_its_successor_goes_on),
+        cmocka_unit_test(a_broker_that_cannot_be_reached_is_told_in_one_line_in_bounded_time),
+        FX_TEST(the_brokers_own_tools_make_a_backup),
+        FX_TEST(copies_that_the_brokers_cannot_keep_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

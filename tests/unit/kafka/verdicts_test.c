@@ -1,0 +1,207 @@
+/* Verdicts of the appender when the broker refuses, stalls, or the producer breaks; against the
+ * client's mock broker. */
+#include "kafka_appender.h"
+
+#include <librdkafka/rdkafka_mock.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define DEADLINE_MS 30000
+#define PRODUCE     0 /* the API key of Kafka's protocol */
+
+struct fx {
+    rd_kafka_t *owner;
+    rd_kafka_mock_cluster_t *cluster;
+    struct vg_dlog_conf conf;
+    void *log, *appender;
+    int durable, failed;
+    struct vg_dlog_verdict last;
+};
+
+static void ok(enum vg_err rc, const struct vg_error *err)
+{
+    if (rc != VG_OK) {
+        fail_msg("%s: %s", vg_err_name(rc), err->text);
+    }
+}
+
+static int setup(void **state)
+{
+    struct vg_error err;
+    char text[200], url[256];
+    struct fx *fx = calloc(1, sizeof *fx);
+    fx->owner = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    fx->cluster = rd_kafka_mock_cluster_new(fx->owner, 1);
+    assert_non_null(fx->cluster);
+    assert_int_equal(rd_kafka_mock_topic_create(fx->cluster, "vigia.readings", 2, 1),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    snprintf(url, sizeof url, "kafka:%s", rd_kafka_mock_cluster_bootstraps(fx->cluster));
+    assert_int_equal(vg_dlog_conf_default(url, &fx->conf), VG_OK);
+    fx->conf.verdict_ms = 2000;
+    fx->conf.queue_max = 100;
+    ok(vgi_kafka_open(&fx->conf, "test", fx->conf.url + 6, 0, &fx->log, &err), &err);
+    ok(vgi_kafka_appender_open(fx->log, &fx->appender, &err), &err);
+    *state = fx;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fx *fx = *state;
+    if (fx->appender != NULL) {
+        vgi_kafka_appender_close(fx->appender);
+    }
+    vgi_kafka_close(fx->log);
+    rd_kafka_mock_cluster_destroy(fx->cluster);
+    rd_kafka_destroy(fx->owner);
+    free(fx);
+    return 0;
+}
+
+static void on_verdict(void *arg, const struct vg_dlog_verdict *v)
+{
+    struct fx *fx = arg;
+    fx->durable += v->result == VG_OK;
+    fx->failed += v->result != VG_OK;
+    fx->last = *v;
+}
+
+static enum vg_err append(struct fx *fx)
+{
+    return vgi_kafka_append(fx->appender, VG_TOPIC_READINGS, -1, VG_SPAN("k"), VG_SPAN("{}"),
+                            on_verdict, fx);
+}
+
+/* Dispatches until `n` verdicts have come. */
+static void await(struct fx *fx, int n)
+{
+    struct vg_error err;
+    const int64_t until = vgi_now_ms() + DEADLINE_MS;
+    while (fx->durable + fx->failed < n) {
+        struct pollfd p = {.fd = vgi_kafka_appender_fd(fx->appender), .events = POLLIN};
+        assert_true(vgi_now_ms() < until);
+        poll(&p, 1, VG_DLOG_TURN_MS);
+        ok(vgi_kafka_appender_dispatch(fx->appender, &err), &err);
+    }
+}
+
+static void a_refusal_that_passes_ends_in_a_durable_verdict(void **state)
+{
+    struct fx *fx = *state;
+    rd_kafka_mock_push_request_errors(fx->cluster, PRODUCE, 2,
+                                      RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(append(fx), VG_OK);
+    }
+    await(fx, 10);
+    assert_int_equal(fx->durable, 10);
+    assert_int_equal(vgi_kafka_appender_pending(fx->appender), 0);
+}
+
+static void a_refusal_that_stays_fails_and_says_that_nothing_is_stored(void **state)
+{
+    struct fx *fx = *state;
+    rd_kafka_mock_push_request_errors(fx->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    assert_int_equal(fx->failed, 1);
+    assert_int_equal(fx->last.result, VG_E_IO);
+    assert_false(fx->last.maybe_persisted);
+    assert_int_equal(fx->last.offset, -1);
+}
+
+static void a_broker_that_is_gone_fails_within_the_verdicts_time(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_down(fx->cluster, 1);
+    const int64_t from = vgi_now_ms();
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 2);
+    assert_int_equal(fx->last.result, VG_E_TIMEOUT);
+    assert_true(vgi_now_ms() - from < DEADLINE_MS);
+    rd_kafka_mock_broker_set_up(fx->cluster, 1);
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 3);
+    assert_int_equal(fx->last.result, VG_OK);
+}
+
+static void an_answer_that_does_not_come_leaves_it_open_whether_the_record_is_stored(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 10000);
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 2);
+    assert_int_equal(fx->last.result, VG_E_TIMEOUT);
+    assert_true(fx->last.maybe_persisted);
+}
+
+static void a_full_queue_refuses_and_takes_records_again_after_a_verdict(void **state)
+{
+    struct fx *fx = *state;
+    int taken = 0;
+    while (append(fx) == VG_OK) {
+        taken++;
+    }
+    assert_int_equal(taken, 100);
+    assert_int_equal(append(fx), VG_E_FULL);
+    await(fx, taken);
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, taken + 1);
+    assert_int_equal(fx->durable, taken + 1);
+}
+
+static void a_producer_with_a_fatal_error_is_replaced(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_test_fatal_error(vgi_kafka_appender_handle(fx->appender),
+                              RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER, "made by a test");
+    assert_int_equal(append(fx), VG_E_FULL); /* nothing is taken until the next dispatch */
+    struct vg_error err;
+    ok(vgi_kafka_appender_dispatch(fx->appender, &err), &err);
+    assert_int_equal(vgi_kafka_appender_renewed(fx->appender), 1);
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 2);
+    assert_int_equal(fx->durable, 2);
+}
+
+static void closing_tells_what_had_no_verdict(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_down(fx->cluster, 1);
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(append(fx), VG_OK);
+    }
+    vgi_kafka_appender_close(fx->appender);
+    fx->appender = NULL;
+    assert_int_equal(fx->durable + fx->failed, 21);
+    assert_int_equal(fx->last.result, VG_E_CLOSED);
+}
+
+#define FX_TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FX_TEST(a_refusal_that_passes_ends_in_a_durable_verdict),
+        FX_TEST(a_refusal_that_stays_fails_and_says_that_nothing_is_stored),
+        FX_TEST(a_broker_that_is_gone_fails_within_the_verdicts_time),
+        FX_TEST(an_answer_that_does_not_come_leaves_it_open_whether_the_record_is_stored),
+        FX_TEST(a_full_queue_refuses_and_takes_records_again_after_a_verdict),
+        FX_TEST(a_producer_with_a_fatal_error_is_replaced),
+        FX_TEST(closing_tells_what_had_no_verdict),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
