@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""The agent with a real collector: edge_test.py NAME runs one of the tests below; each name is a sentence."""
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+from rig import EDGE, FIXTURE, Rig, check_whole, figures, free_port, wait_for
+from udp_proxy import UdpProxy
+
+SEED = int(os.environ.get("VIGIA_SEED", "7"))
+STORY = """seed %d
+stamp on
+sensor s-01..s-10  period 200ms  temperature sine 21 3 10s  max_temperature 30  motion off
+at 500ms  s-03  motion
+at 1s     s-05  smoke 3 times every 100ms
+at 2s     s-05  ok
+end 4s
+""" % SEED
+
+
+def told_all(rig):
+    """The story is over, every sample that was read is in the ledger, and the agent has sent it."""
+    def over():
+        ledger = rig.ledger()
+        return ledger and max(s["at"] for s in ledger) >= 3800 and rig.drained()
+    return wait_for("the story is told", over)
+
+
+def every_reading_arrives_once(rig):
+    collector = rig.collector()
+    rig.agent(STORY, "127.0.0.1:%d" % collector.port)
+    told_all(rig)
+    rig.edge.stop()
+    assert rig.edge.process.returncode == 0, rig.edge.process.returncode
+    ledger, stored, unique = check_whole(rig)
+    assert stored == unique, "delivered again without need"
+    print("ledger %d, stored %d" % (ledger, stored))
+    alive = [r for r in rig.stored() if r.get("event") == "alive" or r.get("alive")]
+    assert alive and alive[0]["sensor"] == "pi-42", alive
+    assert all(r["quality"] == "synced" for r in rig.stored() if "at" in r.get("x", {}))
+
+
+def an_unsynchronised_clock_sends_ages(rig):
+    collector = rig.collector()
+    rig.agent(STORY, "127.0.0.1:%d" % collector.port, device__clock="unsynced")
+    told_all(rig)
+    check_whole(rig)
+    readings = [r for r in rig.stored() if "at" in r.get("x", {})]
+    assert all(r["quality"] == "unsynced" for r in readings)
+    ages = [r["received_ms"] - r["time_ms"] for r in readings]
+    assert all(-50 <= age <= 20000 for age in ages), (min(ages), max(ages))
+
+
+def a_changing_address_costs_no_handshake_and_no_reading(rig):
+    collector = rig.collector()
+    with UdpProxy(("127.0.0.1", collector.port), seed=SEED, rebind=2, rebind_after=3) as proxy:
+        rig.agent(STORY, "127.0.0.1:%d" % proxy.port, uplink__batch="1")
+        m = told_all(rig)
+        counts = dict(proxy.counts)
+    check_whole(rig)
+    assert counts["rebound"] > 50, counts
+    assert m["vigia_edge_handshakes_total"] == 1, m["vigia_edge_handshakes_total"]
+    assert m["vigia_edge_sessions_lost_total"] == 0
+    print("source ports used %d, handshakes 1, requests %d" % (counts["rebound"] + 1, m["vigia_edge_requests_total"]))
+
+
+def a_bad_network_loses_nothing(rig):
+    collector = rig.collector()
+    with UdpProxy(("127.0.0.1", collector.port), seed=SEED, loss=0.1, dup=0.1, reorder=0.1, corrupt=0.05,
+                  delay_ms=(1, 30)) as proxy:
+        rig.agent(STORY, "127.0.0.1:%d" % proxy.port, uplink__response_timeout="2s")
+        told_all(rig)
+        counts = dict(proxy.counts)
+    ledger, stored, unique = check_whole(rig)
+    assert counts["lost"] > 0 and counts["duplicated"] > 0 and counts["corrupted"] > 0, counts
+    print("seed %d, %s; ledger %d, stored %d, unique %d" % (SEED, counts, ledger, stored, unique))
+
+
+def a_collector_killed_in_the_middle_loses_nothing(rig):
+    collector = rig.collector()
+    rig.agent(STORY, "127.0.0.1:%d" % collector.port)
+    wait_for("some readings are stored", lambda: len(rig.stored()) > 20)
+    collector.kill()
+    collector.start()
+    told_all(rig)
+    check_whole(rig)
+
+
+def an_agent_killed_in_the_middle_loses_only_what_was_not_yet_on_the_card(rig):
+    collector = rig.collector()
+    edge = rig.agent(STORY, "127.0.0.1:%d" % collector.port)
+    wait_for("some readings are stored", lambda: len(rig.stored()) > 20)
+    edge.kill()
+    killed_ms = time.time() * 1000
+    edge.start()
+    told_all(rig)
+    # Routine readings are written in groups of 200 ms here; an urgent one is on the card before it is sent.
+    check_whole(rig, lambda s: s["wall_ms"] <= killed_ms + 5 and s["wall_ms"] >= killed_ms - 700)
+    assert len({r["store"] for r in rig.stored()}) == 2
+
+
+def the_next_collector_takes_over(rig):
+    first, second = rig.collector("first"), rig.collector("second")
+    rig.agent(STORY, "127.0.0.1:%d,127.0.0.1:%d" % (first.port, second.port))
+    wait_for("some readings are stored", lambda: len(rig.stored()) > 20)
+    first.kill()
+    m = told_all(rig)
+    check_whole(rig)
+    assert m["vigia_edge_failovers_total"] >= 1
+
+
+def readings_of_a_foreign_sensor_are_parked_and_the_others_arrive(rig):
+    collector = rig.collector()
+    story = STORY + "sensor foreign period 300ms motion off\n"
+    rig.agent(story, "127.0.0.1:%d" % collector.port, uplink__park="2s")
+    wait_for("something is parked", lambda: (figures(rig.edge) or {}).get("vigia_edge_parked_readings_total", 0) > 0)
+    rig.fixture("device", rig.url, rig.path("kek"), "pi-42", "2", "active",
+                "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f", "s-*", "foreign")
+    told_all(rig)
+    check_whole(rig)
+    seqs = [r["seq"] for r in rig.stored() if r["sensor"] == "foreign"]
+    assert seqs and seqs == sorted(seqs), "out of order: %s" % seqs
+
+
+def refuse(rig, edit, *expected, sets=()):
+    """The agent ends with 78 and one line that has every text of `expected`."""
+    with open(rig.path("story.scenario"), "w") as f:
+        f.write(STORY)
+    lines = {"device.name": "pi-42", "uplink.collectors": "127.0.0.1:5684", "uplink.psk_file": "psk",
+             "buffer.path": "edge.db", "source sim.scenario": "story.scenario"}
+    lines.update(edit)
+    with open(rig.path("edge.ini"), "w") as f:
+        for name, value in lines.items():
+            section, _, key = name.rpartition(".")
+            if value is not None:
+                f.write("[%s]\n%s = %s\n" % (section, key, value))
+    r = subprocess.run([EDGE, "--config", rig.path("edge.ini"), *sets], timeout=20, capture_output=True, text=True)
+    assert r.returncode == 78, (r.returncode, r.stderr)
+    complaints = [x for x in r.stderr.splitlines() if all(e in x for e in expected)]
+    assert complaints, "%s not in: %s" % (expected, r.stderr)
+
+
+def bad_configuration_is_refused_with_one_line(rig):
+    key = rig.path("psk")
+    with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write("00112233445566778899aabbccddeeff\n")
+    refuse(rig, {"uplink.colectors": "x:1"}, "edge.ini:", "colectors")
+    refuse(rig, {"uplink.batch": "65"}, "edge.ini:", "uplink.batch", "65", "64")
+    refuse(rig, {"uplink.collectors": "collector.example:99999"}, "uplink.collectors", "99999")
+    refuse(rig, {"uplink.collectors": None}, "uplink.collectors", "required")
+    refuse(rig, {"device.name": "pi 42"}, "device.name", "pi 42", "accepted")
+    refuse(rig, {"uplink.psk_file": "nowhere"}, "nowhere")
+    refuse(rig, {"uplink.psk_file": None}, "no key", "provisioning")
+    refuse(rig, {"uplink.psk_file": None, "uplink.psk": "0011"}, "uplink.psk", "4 characters")
+    refuse(rig, {"source sim.scenario": None, "source sim.kind": "sim"}, "scenario")
+    refuse(rig, {"source sim.scenario": "nowhere.scenario"}, "nowhere.scenario")
+    refuse(rig, {"buffer.path": "nowhere/edge.db"}, "nowhere/edge.db")
+    os.chmod(key, 0o644)
+    refuse(rig, {}, "psk", "644")
+    with open(key) as f:
+        assert f.read() == "00112233445566778899aabbccddeeff\n"
+
+
+def a_provisioning_file_is_enough_and_its_mode_is_checked(rig):
+    path = rig.path("pi-42.ini")
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write("[device]\nname = pi-42\n[uplink]\ncollectors = 127.0.0.1:5684\n"
+                "psk = 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n")
+    bare = {"device.name": None, "uplink.collectors": None, "uplink.psk_file": None,
+            "device.provisioning": "pi-42.ini"}
+    os.chmod(path, 0o640)
+    refuse(rig, bare, "pi-42.ini", "640")
+    os.chmod(path, 0o600)
+    refuse(rig, {**bare, "device.name": "other"}, "device.name", "provisioning")
+    with open(rig.path("edge.ini"), "w") as f:
+        f.write("[device]\nprovisioning = pi-42.ini\n[source sim]\nscenario = story.scenario\n")
+    r = subprocess.run([EDGE, "--config", rig.path("edge.ini"), "--check-config"], timeout=20, capture_output=True,
+                       text=True)
+    assert r.returncode == 0, r.stderr
+    dump = subprocess.run([EDGE, "--config", rig.path("edge.ini"), "--dump-config"], timeout=20, capture_output=True,
+                          text=True).stdout
+    assert "1e1f" not in dump, "a key was printed"
+
+
+def a_collector_that_cannot_be_resolved_is_told_and_the_agent_keeps_sampling(rig):
+    rig.agent(STORY, "no..such..collector:%d" % free_port())
+    wait_for("the line is there", lambda: "reason=unresolved" in rig.edge.log())
+    assert 'collector=no..such..collector' in rig.edge.log(), rig.edge.log()
+    wait_for("readings wait on the card",
+             lambda: (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}', 0) > 20)
+
+
+def main():
+    name = sys.argv[1]
+    if not os.path.exists(FIXTURE):
+        print("skipped: the collector side is not built")
+        return 77
+    with tempfile.TemporaryDirectory(prefix="vigia-edge-") as folder, Rig(folder) as rig:
+        print("seed", SEED)
+        globals()[name](rig)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
