@@ -17,7 +17,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import naive  # noqa: E402
 
-SENSORS = ("hall", "attic", "pi")
+SENSORS = ("hall", "urn:dev:mac:0024befffe804ff1", "pi")
 
 
 def sequence(rng):

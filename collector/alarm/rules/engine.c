@@ -198,9 +198,8 @@ static void ask_periods(struct vg_alarm_engine *e, size_t max, size_t *told)
     while (e->asked < e->count && *told < max) {
         uint32_t i = (uint32_t)e->asked++;
         struct vg_rules_state *s = &e->states[i];
-        bool dirty = s->dirty;
-        vg_rules_supervise(&e->rules, s, e->period(e->arg, s->device, s->sensor), e->clock_ms);
-        *told += s->dirty && !dirty;
+        int64_t period_ms = e->period(e->arg, s->device, s->sensor);
+        *told += vg_rules_supervise(&e->rules, s, period_ms, e->clock_ms);
         settle(e, i);
     }
 }
@@ -279,7 +278,8 @@ void vg_alarm_engine_reading(struct vg_alarm_engine *e, const struct vg_reading 
     }
     bool met = s->seen_ms == VG_LONG_AGO_MS || strcmp(s->device, m->device) != 0;
     if (met) {
-        vg_rules_supervise(&e->rules, s, e->period(e->arg, m->device, m->sensor), e->clock_ms);
+        (void)vg_rules_supervise(&e->rules, s, e->period(e->arg, m->device, m->sensor),
+                                 e->clock_ms);
     }
     vg_rules_reading(&e->rules, s, m, e->clock_ms);
     settle(e, i);

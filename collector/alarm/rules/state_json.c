@@ -144,14 +144,10 @@ static void get_strikes(struct vg_json *j, struct vg_strike *list, unsigned *cou
     while (vg_json_element(j)) {
         struct vg_strike k = {0, 0};
         vg_json_array(j);
-        if (vg_json_element(j)) {
-            vg_json_i64(j, &k.time_ms);
-        }
-        if (vg_json_element(j)) {
-            vg_json_i64(j, &k.now_ms);
-        }
+        bool whole = vg_json_element(j) && vg_json_i64(j, &k.time_ms) && vg_json_element(j) &&
+                     vg_json_i64(j, &k.now_ms);
         /* At most one less than raises at the greatest setting; in order. */
-        if (vg_json_element(j) || *count >= VG_STRIKES_MAX - 1 ||
+        if (!whole || vg_json_element(j) || *count >= VG_STRIKES_MAX - 1 ||
             (*count > 0 && k.time_ms < list[*count - 1].time_ms)) {
             vg_json_fail(j, VG_JSON_RANGE);
             return;

@@ -99,6 +99,9 @@ static void a_state_that_is_not_one_is_refused(void **unused)
         {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[1,1],[0,1]]"), VG_E_INVALID},
         {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[1,1,1]]"), VG_E_INVALID},
         {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[],[1]]"), VG_E_INVALID},
+        {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[1]]"), VG_E_INVALID},
+        {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[\"1\",1]]"), VG_E_INVALID},
+        {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[1,true]]"), VG_E_INVALID},
         {A("\"type\":\"smoke\",\"activation\":1,\"pending\":[[1,1],[1,1],[1,1],[1,1],[1,1],[1,1],"
            "[1,1],[1,1],[1,1],[1,1]]"),
          VG_E_INVALID},
@@ -286,12 +289,14 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
                       sizeof(told->reason));
 }
 
+static int64_t period_ms = 1000;
+
 static int64_t on_period(void *arg, const char *device, const char *sensor)
 {
     (void)arg;
     (void)device;
     (void)sensor;
-    return 1000;
+    return period_ms;
 }
 
 static struct vg_alarm_engine *engine(const struct vg_rules_conf *conf, size_t max,
@@ -332,7 +337,9 @@ static void a_sensor_without_room_is_told_and_counted(void **unused)
              1002);
     assert_int_equal(told.count, 4);
     assert_string_equal(told.reason, "no-room");
-    assert_int_equal(vg_alarm_engine_counters(e).no_room, 2);
+    read_one(e, "two", VG_HAS_MOTION, 1003);
+    assert_int_equal(told.count, 5);
+    assert_int_equal(vg_alarm_engine_counters(e).no_room, 3);
     assert_int_equal(vg_alarm_engine_sensors(e), 1);
     assert_int_equal(vg_alarm_engine_restore(e, vg_span_str(S("")), NULL), VG_E_FULL);
     vg_alarm_engine_free(e);
@@ -359,6 +366,13 @@ static void deadlines_are_told_in_portions(void **unused)
     assert_int_equal(vg_alarm_engine_advance(e, 4000, 100), 70);
     assert_int_equal(told.count, 100);
     assert_int_equal(vg_alarm_engine_next(e), 1001000);
+    /* What the end of a supervision clears is told in portions too. */
+    period_ms = 0;
+    vg_alarm_engine_devices_changed(e);
+    assert_int_equal(vg_alarm_engine_advance(e, 4001, 60), 60);
+    assert_int_equal(vg_alarm_engine_advance(e, 4001, 60), 40);
+    period_ms = 1000;
+    assert_int_equal(told.count, 200);
     vg_alarm_engine_free(e);
 }
 
@@ -399,6 +413,8 @@ static void a_patience_that_overflows_is_for_ever(void **unused)
     s.period_ms = INT64_MAX / 2;
     assert_int_equal(vg_rules_silence(&conf, &s, VG_LONG_AGO_MS), VG_NEVER_MS);
     assert_false(vg_rules_state_init(&s, VG_SPAN("")));
+    assert_false(vg_rules_state_init(
+        &s, VG_SPAN("0123456789012345678901234567890123456789012345678901234567890123")));
 }
 
 int main(void)

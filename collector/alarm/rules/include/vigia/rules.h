@@ -190,7 +190,7 @@ void vg_rules_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t n
                      int64_t floor_ms);
 /* The sensor's period changed, or it is no longer supervised (0). Counted from `now_ms`; a silence
  * told is cleared by 0. */
-void vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_t period_ms,
+bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_t period_ms,
                         int64_t now_ms);
 
 /* Type `collector`, on a state of its own: silent since s->seen_ms, told at `now_ms`; heard again.
