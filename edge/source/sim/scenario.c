@@ -217,7 +217,7 @@ static bool take_shape(struct vgi_words *w, struct vgi_sim_event *out)
     if (state_only) {
         return vgi_words_fail(w, VG_E_INVALID, "accepted after this word: for D");
     }
-    if (w->rest.len == 0 || vgi_words_take(w, "")) {
+    if (vgi_words_take(w, "")) {
         return true;
     }
     if (!vgi_words_integer(w, "times", 1, TIMES_MAX, &out->times)) {

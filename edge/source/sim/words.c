@@ -3,10 +3,12 @@
 
 #include "vigia/conf.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 
 #define SHOWN_WORD_MAX  40
+#define NUMBER_MAX      1e6 /* sums of two stay finite, and no sensor says more */
 #define DURATION_MAX_MS (366LL * 24 * 3600 * 1000)
 
 bool vgi_words_fail(struct vgi_words *w, enum vg_err code, const char *fmt, ...)
@@ -67,7 +69,8 @@ bool vgi_words_number(struct vgi_words *w, const char *what, double *out)
 {
     struct vg_span word = vgi_words_next(w);
 
-    return vg_span_to_double(word, out) || not_accepted(w, what, word, "a number");
+    return (vg_span_to_double(word, out) && fabs(*out) <= NUMBER_MAX) ||
+           not_accepted(w, what, word, "a number from -1000000 to 1000000");
 }
 
 bool vgi_words_duration(struct vgi_words *w, const char *what, bool zero, int64_t *out)

@@ -25,8 +25,8 @@ bool vgi_words_fail(struct vgi_words *w, enum vg_err code, const char *fmt, ...)
 struct vg_span vgi_words_next(struct vgi_words *w);
 /* Takes the next word if it is this one. */
 bool vgi_words_take(struct vgi_words *w, const char *word);
-/* The next word as a number, a duration in ms (> 0 and <= 366 d, or >= 0 where `zero`), an integer
- * of lo..hi. */
+/* The next word as a number (at most a million either way), a duration in ms (> 0 and <= 366 d, or
+ * >= 0 where `zero`), an integer of lo..hi. */
 bool vgi_words_number(struct vgi_words *w, const char *what, double *out);
 bool vgi_words_duration(struct vgi_words *w, const char *what, bool zero, int64_t *out);
 bool vgi_words_integer(struct vgi_words *w, const char *what, int64_t lo, int64_t hi, int64_t *out);

@@ -75,6 +75,10 @@ static void an_event_for_a_range_counts_for_each_sensor(void **state)
     vgi_scenario_done(&s);
 }
 
+#define LONG                                                                                       \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"     \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 static void what_is_wrong_is_refused_with_its_line(void **state)
 {
     static const struct {
@@ -121,6 +125,43 @@ static void what_is_wrong_is_refused_with_its_line(void **state)
         {"sensor a smoke off\nat 1s a drop 5 for 1s", "story:2: drop: '5'"},
         {"sensor a smoke off\nat 1s a smoke for 1s now", "story:2: 'now': nothing more"},
         {"sensor a1..a5000 smoke off", "story:1: 'a1..a5000'"},
+        {"sensor", "story:1: '' is no sensor id"},
+        {"sensor a temperature sine x", "story:1: temperature: 'x'"},
+        {"sensor 1..2", "story:1: a sensor without quantities"},
+        {"sensor 1234567..1234568", "story:1: a sensor without quantities"},
+        {"sensor *1..a2 smoke off", "story:1: '*1..a2'"},
+        {"sensor a1..*2 smoke off", "story:1: 'a1..*2'"},
+        {"sensor a1..ab smoke off", "story:1: 'a1..ab'"},
+        {"sensor a.1 smoke on", "story:1: smoke: accepted: off"},
+        {"sensor a temperature", "story:1: temperature: ''"},
+        {"sensor a temperature square 1 2 0s", "story:1: temperature: '0s'"},
+        {"sensor a temperature ramp 1", "story:1: temperature: ''"},
+        {"sensor a temperature constant 1e300", "accepted: a number from -1000000 to 1000000"},
+        {"sensor a temperature constant -1000001", "accepted: a number from"},
+        {"seed 99999999999999999999", "story:1: seed: '99999999999999999999'"},
+        {"sensor a smoke off\nat 1s", "story:2: '' is no sensor id"},
+        {"sensor a smoke off\nat 1s a", "story:2: '': accepted: motion"},
+        {"sensor a smoke off\nat 1s a drop", "story:2: drop: ''"},
+        {"sensor a smoke off\nat 1s a drop % for 1s", "story:2: drop: '%'"},
+        {"sensor a smoke off\nat 1s a drop x% for 1s", "story:2: drop: 'x%'"},
+        {"sensor a smoke off\nat 1s a drop -1% for 1s", "story:2: drop: '-1%'"},
+        {"sensor a smoke off\nat 1s a smoke 3 times", "story:2: accepted: N times every D"},
+        {"sensor a smoke off\nat 1s a smoke 3", "story:2: accepted: N times every D"},
+        {"sensor a smoke off\nat 1s a smoke 100001 times every 1s", "story:2: times: '100001'"},
+        {"sensor a smoke off\nend 999999999999999999999d", "story:2: end: '999999"},
+        {"seed 1 2", "story:1: '2': nothing more"},
+        {"sensor a\x0b smoke off", "is no sensor id"},
+        /* Words longer than what is shown of them. */
+        {LONG, "accepted: seed stamp sensor at end"},
+        {"sensor " LONG " smoke off", "is no sensor id"},
+        {"sensor " LONG ".." LONG " smoke off", "accepted: an id, or FIRST..LAST"},
+        {"sensor a temperature " LONG, "accepted: constant sine"},
+        {"sensor a " LONG, "accepted: period"},
+        {"sensor a period " LONG, "accepted: 1ms to 366d"},
+        {"sensor a smoke off\nat 1s a " LONG, "accepted: motion"},
+        {"sensor a smoke off\nat 1s a drop " LONG, "accepted: 0% to 100%"},
+        {"sensor a smoke off\nat 1s a smoke " LONG, "times: '"},
+        {"seed 1 " LONG, "nothing more is accepted here"},
         {"sensor a0001..a5000 smoke off", "story:1: more than 4096 sensors"},
         {"sensor a0001..a4000 smoke off\nat 1s a0001..a4000 smoke\nat 2s a0001..a0100 ok",
          "story:3: more than 4096"},
@@ -138,6 +179,23 @@ static void what_is_wrong_is_refused_with_its_line(void **state)
             fail_msg("for '%s' it says '%s', not '%s'", cases[i].text, err.text, cases[i].says);
         }
     }
+}
+
+static void blanks_comments_and_line_ends_of_any_kind_are_fine(void **state)
+{
+    struct vgi_scenario s;
+    struct vg_error err;
+
+    (void)state;
+    assert_int_equal(parse("\r\n# a story\r\n\tsensor  a.b \t smoke off # here\r\n"
+                           "sensor c temperature square 1 2 2s max_temperature 9 motion off\n"
+                           "at 0s c temperature 10 \r\n\n  \nat 1s a.b drop 0% for 1s",
+                           &s, &err),
+                     VG_OK);
+    assert_int_equal(s.sensor_count, 2);
+    assert_string_equal(s.sensors[0].id, "a.b");
+    assert_int_equal(s.event_count, 2);
+    vgi_scenario_done(&s);
 }
 
 static void a_long_line_and_a_nul_byte_are_refused(void **state)
@@ -178,6 +236,7 @@ int main(void)
         cmocka_unit_test(every_statement_is_understood),
         cmocka_unit_test(an_event_for_a_range_counts_for_each_sensor),
         cmocka_unit_test(what_is_wrong_is_refused_with_its_line),
+        cmocka_unit_test(blanks_comments_and_line_ends_of_any_kind_are_fine),
         cmocka_unit_test(a_long_line_and_a_nul_byte_are_refused),
         cmocka_unit_test(waves_have_their_shapes),
     };
