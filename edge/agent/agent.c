@@ -1,5 +1,6 @@
 /* Start order, the tick, stop order. */
 #include "parts.h"
+#include "provision.h"
 
 #include "vigia/log.h"
 
@@ -51,7 +52,10 @@ enum vg_err vgi_agent_start(struct vg_loop *loop, void *conf, void **state, stru
     a->conf = conf;
     a->loop = loop;
     a->clock = vg_loop_clock(loop);
-    enum vg_err e = vgi_figures_register(err);
+    enum vg_err e = vgi_provision_take(a->conf, err);
+    if (e == VG_OK) {
+        e = vgi_figures_register(err);
+    }
     if (e == VG_OK) {
         e = vgi_relay_open_buffer(a, err);
     }

@@ -1,5 +1,7 @@
-/* The agent's configuration: one table, and the provisioning file, which has the same keys. */
+/* The agent's configuration: one table, and what belongs together. */
 #include "conf.h"
+
+#include "provision.h"
 
 #include "vigia/file.h"
 
@@ -22,6 +24,10 @@ static const struct vg_conf_item items[] = {
     VG_CONF_PATH(S, provisioning, "device", "provisioning", "",
                  "A file made by vigia device add, mode 0600, with [device] name, [uplink] "
                  "collectors and [uplink] psk; what stands here as well has to be left out there."),
+    VG_CONF_PATH(S, boot_file, "device", "boot_file", "",
+                 "A new provisioning file, for example on the boot partition: at start it is "
+                 "checked, moved to "
+                 "device.provisioning, and its key wiped here."),
     VG_CONF_DURATION(S, alive_ms, "device", "alive", "60s", 1000, DAY_MS,
                      "How often the device tells that it lives."),
     VG_CONF_ENUM(
@@ -108,53 +114,6 @@ const struct vg_conf_table vgi_edge_table = {
     .object_size = sizeof(S),
 };
 
-static const struct vg_conf_item provisioning_items[] = {DEVICE_ITEM(NULL), COLLECTORS_ITEM(NULL),
-                                                         PSK_ITEM(NULL)};
-
-static const struct vg_conf_table provisioning_table = {
-    .program = "vigia-edge",
-    .items = provisioning_items,
-    .item_count = sizeof provisioning_items / sizeof provisioning_items[0],
-    .object_size = sizeof(S),
-};
-
-/* What is written in both places must not contradict; so both may only say the same. */
-static enum vg_err take(const char *name, const char *from, char *to, size_t size,
-                        struct vg_error *err)
-{
-    if (to[0] != '\0' && strcmp(from, to) != 0) {
-        return vg_fail(err, VG_E_INVALID,
-                       "%s is set in the configuration and, differently, in the provisioning file: "
-                       "accepted in one of them",
-                       name);
-    }
-    return vg_str_copy(from, to, size) ? VG_OK : vg_fail(err, VG_E_RANGE, "%s is too long", name);
-}
-
-static enum vg_err read_provisioning(S *conf, struct vg_error *err)
-{
-    enum vg_err e = vg_secret_file_check(conf->provisioning, err);
-    if (e != VG_OK) {
-        return e;
-    }
-    S found;
-    const struct vg_conf_sources from = {.file = conf->provisioning, .ignore_environment = true};
-    e = vg_conf_load(&provisioning_table, &from, &found, err);
-    if (e == VG_OK) {
-        e = take("device.name", found.device, conf->device, sizeof conf->device, err);
-    }
-    if (e == VG_OK) {
-        e = take("uplink.psk", found.psk, conf->psk, sizeof conf->psk, err);
-    }
-    /* The collectors are the one thing that a site may know better than the file. */
-    if (e == VG_OK && conf->collectors[0] == '\0') {
-        e = take("uplink.collectors", found.collectors, conf->collectors, sizeof conf->collectors,
-                 err);
-    }
-    explicit_bzero(found.psk, sizeof found.psk);
-    return e;
-}
-
 static enum vg_err read_key_file(S *conf, struct vg_error *err)
 {
     if (conf->psk[0] != '\0') {
@@ -216,7 +175,10 @@ enum vg_err vgi_edge_conf_check(void *object, struct vg_error *err)
     S *conf = object;
     enum vg_err e = VG_OK;
     if (conf->provisioning[0] != '\0') {
-        e = read_provisioning(conf, err);
+        e = vgi_provision_read(conf, err);
+    } else if (conf->boot_file[0] != '\0') {
+        e = vg_fail(err, VG_E_INVALID,
+                    "device.boot_file needs device.provisioning, where it is moved to");
     }
     if (e == VG_OK && conf->psk_file[0] != '\0') {
         e = read_key_file(conf, err);

@@ -21,6 +21,7 @@ struct vgi_source_conf {
 struct vgi_edge_conf {
     char device[VG_DEVICE_NAME_MAX + 1];
     char provisioning[VGI_PATH_ROOM];
+    char boot_file[VGI_PATH_ROOM];
     int64_t alive_ms;
     int clock; /* enum vgi_clock_mode */
 

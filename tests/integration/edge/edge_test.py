@@ -68,7 +68,7 @@ def a_changing_address_costs_no_handshake_and_no_reading(rig):
 
 def a_bad_network_loses_nothing(rig):
     collector = rig.collector()
-    with UdpProxy(("127.0.0.1", collector.port), seed=SEED, loss=0.1, dup=0.1, reorder=0.1, corrupt=0.05,
+    with UdpProxy(("127.0.0.1", collector.port), seed=SEED, loss=0.05, dup=0.1, reorder=0.1, corrupt=0.03,
                   delay_ms=(1, 30)) as proxy:
         rig.agent(STORY, "127.0.0.1:%d" % proxy.port, uplink__response_timeout="2s")
         told_all(rig)
@@ -182,6 +182,29 @@ def a_provisioning_file_is_enough_and_its_mode_is_checked(rig):
     dump = subprocess.run([EDGE, "--config", rig.path("edge.ini"), "--dump-config"], timeout=20, capture_output=True,
                           text=True).stdout
     assert "1e1f" not in dump, "a key was printed"
+
+
+def a_boot_file_is_moved_to_its_place_and_its_key_wiped(rig):
+    boot, place = rig.path("boot.ini"), rig.path("place.ini")
+    key = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+    text = "[device]\nname = pi-42\n[uplink]\ncollectors = 127.0.0.1:%d\npsk = %s\n" % (free_port(), key)
+    with open(boot, "w") as f:
+        f.write(text)
+    with open(rig.path("story.scenario"), "w") as f:
+        f.write(STORY)
+    with open(rig.path("edge.ini"), "w") as f:
+        f.write("[device]\nprovisioning = place.ini\nboot_file = boot.ini\n[buffer]\npath = edge.db\n"
+                "[source sim]\nscenario = story.scenario\n")
+    for _ in range(2):  # the second start finds nothing left to take
+        edge = rig.program("edge", [EDGE, "--config", rig.path("edge.ini")]).start()
+        wait_for("the agent is up", lambda: "msg=ready" in edge.log())
+        edge.stop()
+        with open(boot) as f:
+            assert f.read() == text.replace(key, "-" * len(key))
+        with open(place) as f:
+            assert f.read() == text
+        assert os.stat(place).st_mode & 0o777 == 0o600
+        os.remove(edge.log_path)
 
 
 def a_collector_that_cannot_be_resolved_is_told_and_the_agent_keeps_sampling(rig):
