@@ -72,10 +72,8 @@ struct vg_buffer {
     struct vg_mono oldest;             /* when the first of those came */
     uint64_t dropped[VG_BUFFER_LANES]; /* refused since the last gap entry */
     struct vgi_request requests[VG_BUFFER_LANES];
-    bool has_anchor;
     struct vgi_anchor anchor;
-    bool kick, stop;
-    bool fatal_ready, fatal_told;
+    bool has_anchor, kick, stop, fatal_ready, fatal_told;
     struct vg_error fatal;
     uint64_t refused_total;
     struct vg_buffer_stats stats; /* as the writer last published them */
@@ -96,17 +94,15 @@ struct vg_buffer {
     size_t refused_count;
     struct vgi_gap gaps[VGI_GAPS_MAX];
     size_t gap_count;
-    bool gaps_dirty;
-    bool anchor_dirty;
     struct vgi_anchor newest; /* of this boot; wall_ms 0: none */
-    bool pending;             /* settled, refused, gaps or anchor wait for a commit */
     struct vg_mono pending_since;
     uint64_t rows[VG_BUFFER_LANES];
-    bool parked_told[VG_BUFFER_LANES];
     uint64_t offered[VG_BUFFER_LANES]; /* last number offered from memory */
     struct vg_buffer_stats own;
-    bool failing, failed_for_good;
     struct vg_mono retry_at, sweep_at, gap_at;
+    bool pending; /* settled, refused, gaps or anchor wait for a commit */
+    bool gaps_dirty, anchor_dirty, failing, failed_for_good;
+    bool parked_told[VG_BUFFER_LANES];
 };
 
 /* writer.c */

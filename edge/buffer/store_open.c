@@ -58,8 +58,8 @@ static enum vg_err look_at(const char *path, enum look *look, struct vg_error *e
         *look = LOOK_NEW;
         return VG_OK;
     }
-    uint8_t head[100];
-    struct stat st;
+    uint8_t head[100] = {0};
+    struct stat st = {0};
     ssize_t got = read(fd, head, sizeof head);
     int failed = got < 0 || fstat(fd, &st) != 0 ? errno : 0;
     (void)close(fd);

@@ -359,7 +359,7 @@ static enum vg_err sim_open(const void *config, const struct vg_clock *clock, vo
             code = vg_fail(err, VG_E_NOMEM, "%s: no memory", o->scenario);
         }
     }
-    if (code != VG_OK) {
+    if (code != VG_OK || s->heap == NULL || s->last_message == NULL) {
         sim_close(s);
         return code;
     }

@@ -42,7 +42,7 @@ struct vg_source_ops {
     /* Up to `max` samples that are due, in the order in which they were taken. When *count == max
      * there may be more: ask again. VG_E_FATAL: this source will give nothing any more. */
     enum vg_err (*read)(void *self, struct vg_sample *out, size_t max, size_t *count,
-                        struct vg_error *err) VG_NODISCARD;
+                        struct vg_error *err);
 
     /* NULL is allowed. */
     void (*close)(void *self);
