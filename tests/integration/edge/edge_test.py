@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The agent with a real collector: edge_test.py NAME runs one of the tests below; each name is a sentence."""
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
 
-from rig import EDGE, FIXTURE, Rig, check_whole, figures, free_port, wait_for
+from rig import EDGE, FIXTURE, FLEET, Rig, check_whole, figures, free_port, identity, wait_for
 from udp_proxy import UdpProxy
 
 SEED = int(os.environ.get("VIGIA_SEED", "7"))
@@ -122,6 +123,26 @@ def readings_of_a_foreign_sensor_are_parked_and_the_others_arrive(rig):
     check_whole(rig)
     seqs = [r["seq"] for r in rig.stored() if r["sensor"] == "foreign"]
     assert seqs and seqs == sorted(seqs), "out of order: %s" % seqs
+
+
+def a_fleet_gets_every_reading_acknowledged(rig):
+    collector = rig.collector()
+    with open(os.open(rig.path("fleet.keys"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        for i in range(5):
+            key = "%064x" % (i + 1)
+            f.write("fleet-%d %s\n" % (i, key))
+            rig.fixture("device", rig.url, rig.path("kek"), "fleet-%d" % i, "1", "active", key, "fleet-%d.*" % i)
+    sets = {"fleet.collectors": "127.0.0.1:%d" % collector.port, "fleet.credentials": rig.path("fleet.keys"),
+            "fleet.rate": "200", "fleet.batch": "10", "fleet.duration": "2s"}
+    r = subprocess.run([FLEET, *[x for k, v in sets.items() for x in ("--set", "%s=%s" % (k, v))]], timeout=90,
+                       capture_output=True, text=True)
+    assert r.returncode == 0, (r.returncode, r.stdout, r.stderr)
+    told = json.loads(r.stdout)
+    assert told["devices"] == 5 and told["handshakes"] == 5, told
+    assert told["acknowledged"] == told["readings"] >= 380, told
+    assert told["requests"] * 10 == told["readings"], told
+    stored = {identity(x) for x in rig.stored()}
+    assert len(stored) == told["acknowledged"], (len(stored), told)
 
 
 def refuse(rig, edit, *expected, sets=()):

@@ -14,6 +14,7 @@ BINARY_DIR = os.environ["VIGIA_BINARY_DIR"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 EDGE = os.environ.get("VIGIA_EDGE", os.path.join(BINARY_DIR, "bin", "vigia-edge"))
+FLEET = os.path.join(BINARY_DIR, "bin", "vigia-fleet")
 COLLECTOR = os.path.join(BINARY_DIR, "bin", "vigia-collector")
 FIXTURE = os.path.join(BINARY_DIR, "tests", "collector_fixture")
 PSK = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"

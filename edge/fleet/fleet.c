@@ -1,0 +1,416 @@
+#include "fleet.h"
+
+#include "vigia/file.h"
+#include "vigia/log.h"
+#include "vigia/program.h"
+#include "vigia/random.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+
+#define TICK_MS         2
+#define CREDENTIALS_MAX (4u << 20)
+#define NAME_MAX_BYTES  40 /* leaves room for the sensor's number */
+
+struct fleet;
+
+struct device {
+    struct fleet *fleet;
+    struct vg_uplink *uplink;
+    char name[NAME_MAX_BYTES + 1];
+    bool asked, told;
+    int64_t next_due_ns;                       /* of its next batch, on the monotonic clock */
+    struct vg_boot due[VGI_FLEET_WAITING_MAX]; /* ring: reading `seq` fell due at due[seq % MAX] */
+    uint64_t made, handed, settled; /* sequence numbers of the lane begin at 1: seq = made */
+};
+
+enum phase { CONNECTING, LOADING, WAITING, OVER };
+
+struct fleet {
+    struct vgi_fleet_conf *conf;
+    struct vg_loop *loop;
+    const struct vg_clock *clock;
+    struct vg_uplink_net *net;
+    struct vg_uplink_options options;
+    enum vg_uplink_lane lane;
+    vg_timer_id tick;
+    struct device *devices;
+    size_t count, begun;
+    uint64_t store;
+    enum phase phase;
+    struct vg_mono phase_end, began, load_began;
+    uint64_t missed, quarantined, parked;
+    struct vgi_tally tally;
+    struct vg_uplink_row rows[VG_UPLINK_BATCH_MAX];
+};
+
+static void fetch(void *arg, enum vg_uplink_lane lane, size_t max)
+{
+    (void)max;
+    struct device *d = arg;
+    if (lane == d->fleet->lane) {
+        d->asked = true;
+        d->told = false;
+        if (d->made > d->handed) {
+            vg_loop_timer_in_ms(d->fleet->loop, d->fleet->tick, 0);
+        }
+    }
+}
+
+static void settle(void *arg, enum vg_uplink_lane lane, const struct vg_uplink_outcome *outcomes,
+                   size_t count)
+{
+    (void)lane;
+    struct device *d = arg;
+    struct fleet *f = d->fleet;
+    struct vg_boot now = vg_now_boot(f->clock);
+    for (size_t i = 0; i < count; i++) {
+        switch (outcomes[i].fate) {
+        case VG_UPLINK_DONE:
+            vgi_tally_add(&f->tally,
+                          (now.ns - d->due[outcomes[i].seq % VGI_FLEET_WAITING_MAX].ns) / 1000);
+            break;
+        case VG_UPLINK_QUARANTINED:
+            f->quarantined++;
+            break;
+        case VG_UPLINK_PARKED:
+            f->parked++;
+            break;
+        }
+        d->settled++;
+    }
+}
+
+static bool synced(void *arg)
+{
+    (void)arg;
+    return true; /* emulated devices believe the clock of this machine */
+}
+
+static void make_reading(const struct device *d, uint64_t seq, struct vg_uplink_row *row)
+{
+    const struct vgi_fleet_conf *conf = d->fleet->conf;
+    struct vg_reading *r = &row->reading;
+    *row = (struct vg_uplink_row){.booted = true, .taken = d->due[seq % VGI_FLEET_WAITING_MAX]};
+    int len = snprintf(r->sensor, sizeof r->sensor, "%s.%u", d->name,
+                       (unsigned)(seq % (uint64_t)conf->sensors));
+    assert(len > 0 && (size_t)len < sizeof r->sensor);
+    (void)len;
+    r->store = d->fleet->store;
+    r->seq = seq;
+    r->lane = conf->active ? VG_LANE_URGENT : VG_LANE_ROUTINE;
+    r->has = VG_HAS_SMOKE | VG_HAS_TEMPERATURE | VG_HAS_MAX_TEMPERATURE;
+    r->smoke = conf->active;
+    r->temperature = 20.0 + (double)(seq % 50) / 10;
+    r->max_temperature = 30.0;
+    /* Two readings of one sensor in one pack need two times. */
+    row->taken.ns -= (int64_t)(VG_UPLINK_BATCH_MAX - seq % VG_UPLINK_BATCH_MAX) * VG_NS_PER_MS;
+}
+
+static void fall_due(struct fleet *f, struct device *d, struct vg_mono now)
+{
+    int64_t batch = f->conf->batch;
+    int64_t every = (int64_t)((double)batch * (double)f->count * 1e9 / (double)f->conf->rate);
+    while (d->next_due_ns <= now.ns) {
+        struct vg_boot due = {vg_now_boot(f->clock).ns - (now.ns - d->next_due_ns)};
+        for (int64_t i = 0; i < batch; i++) {
+            if (d->made - d->settled >= VGI_FLEET_WAITING_MAX) {
+                f->missed++;
+                continue;
+            }
+            d->made++;
+            d->due[d->made % VGI_FLEET_WAITING_MAX] = due;
+        }
+        d->next_due_ns += every;
+    }
+}
+
+static void hand_over(struct fleet *f, struct device *d)
+{
+    if (d->handed == d->made) {
+        return;
+    }
+    if (!d->asked) {
+        if (!d->told) {
+            d->told = true; /* it asks when its window is empty, which may be at once */
+            vg_uplink_notify(d->uplink, f->lane);
+        }
+        return;
+    }
+    size_t n = 0;
+    while (n < (size_t)f->conf->batch && d->handed < d->made) {
+        make_reading(d, ++d->handed, &f->rows[n++]);
+    }
+    d->asked = false;
+    vg_uplink_rows(d->uplink, f->lane, f->rows, n);
+}
+
+static size_t sessions(const struct fleet *f)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        n += vg_uplink_stats(f->devices[i].uplink)->up;
+    }
+    return n;
+}
+
+static void report(struct fleet *f)
+{
+    struct vg_uplink_stats sum = {0};
+    uint64_t made = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct vg_uplink_stats *s = vg_uplink_stats(f->devices[i].uplink);
+        sum.requests += s->requests;
+        sum.rows_sent += s->rows_sent;
+        sum.rows_done += s->rows_done;
+        sum.handshakes += s->handshakes;
+        sum.connected += s->connected;
+        sum.sessions_lost += s->sessions_lost;
+        sum.answers_wait += s->answers_wait;
+        sum.answers_refused += s->answers_refused;
+        made += f->devices[i].made;
+    }
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                 (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+    double load_s = (double)vg_mono_diff_ms(vg_now_mono(f->clock), f->load_began) / 1000;
+    printf("{\"devices\":%zu,\"sessions\":%zu,\"seconds\":%.3f,\"readings\":%llu,\"sent\":%llu,"
+           "\"acknowledged\":%llu,"
+           "\"quarantined\":%llu,\"parked\":%llu,\"missed\":%llu,\"requests\":%llu,\"refused\":%"
+           "llu,\"told_to_wait\":%llu,"
+           "\"handshakes\":%llu,\"sessions_lost\":%llu,\"p50_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%"
+           ".1f,\"cpu_s\":%.3f}\n",
+           f->count, sessions(f), load_s, (unsigned long long)made,
+           (unsigned long long)sum.rows_sent, (unsigned long long)sum.rows_done,
+           (unsigned long long)f->quarantined, (unsigned long long)f->parked,
+           (unsigned long long)f->missed, (unsigned long long)sum.requests,
+           (unsigned long long)sum.answers_refused, (unsigned long long)sum.answers_wait,
+           (unsigned long long)sum.handshakes, (unsigned long long)sum.sessions_lost,
+           vgi_tally_quantile_ms(&f->tally, 0.5), vgi_tally_quantile_ms(&f->tally, 0.99),
+           (double)f->tally.max_us / 1000, cpu);
+    (void)fflush(stdout);
+    bool whole = sum.rows_done == made && f->missed == 0;
+    vg_program_fail(whole ? VG_EXIT_OK : VG_EXIT_FAIL);
+}
+
+static void enter(struct fleet *f, enum phase phase, struct vg_mono end)
+{
+    f->phase = phase;
+    f->phase_end = end;
+}
+
+static bool all_settled(const struct fleet *f)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        if (f->devices[i].settled != f->devices[i].made) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void connect_some(struct fleet *f, struct vg_mono now)
+{
+    int64_t may = vg_mono_diff_ms(now, f->began) * f->conf->ramp / 1000 + 1;
+    while (f->begun < f->count && (int64_t)f->begun < may) {
+        vg_uplink_start(f->devices[f->begun++].uplink);
+    }
+    bool late = vg_mono_diff_ms(now, f->phase_end) >= 0;
+    if (!late && (f->begun < f->count || sessions(f) < f->count)) {
+        return;
+    }
+    vg_log_info("load-begins", "devices=%zu sessions=%zu", f->count, sessions(f));
+    f->load_began = now;
+    int64_t every =
+        (int64_t)((double)f->conf->batch * (double)f->count * 1e9 / (double)f->conf->rate);
+    for (size_t i = 0; i < f->count; i++) {
+        /* Spread over one period, so that the devices do not speak in chorus. */
+        f->devices[i].next_due_ns = now.ns + every * (int64_t)i / (int64_t)f->count;
+    }
+    enter(f, LOADING, vg_mono_add_ms(now, f->conf->duration_ms));
+}
+
+static void on_tick(void *arg)
+{
+    struct fleet *f = arg;
+    struct vg_mono now = vg_now_mono(f->clock);
+    bool over = vg_mono_diff_ms(now, f->phase_end) >= 0;
+    switch (f->phase) {
+    case CONNECTING:
+        connect_some(f, now);
+        break;
+    case LOADING:
+    case WAITING:
+        for (size_t i = 0; i < f->count; i++) {
+            struct device *d = &f->devices[i];
+            if (f->phase == LOADING) {
+                fall_due(f, d, now);
+            }
+            hand_over(f, d);
+        }
+        if (f->phase == LOADING && over) {
+            enter(f, WAITING, vg_mono_add_ms(now, f->conf->grace_ms));
+        } else if (f->phase == WAITING && (over || all_settled(f))) {
+            enter(f, OVER, now);
+            report(f);
+            return;
+        }
+        break;
+    case OVER:
+        return;
+    }
+    vg_loop_timer_in_ms(f->loop, f->tick, TICK_MS);
+}
+
+static enum vg_err open_device(struct fleet *f, struct vg_span name, struct vg_span key,
+                               size_t line, struct vg_error *err)
+{
+    struct device *d = &f->devices[f->count];
+    struct vg_uplink_options *o = &f->options;
+    o->psk_len = key.len / 2;
+    if (!vg_sensor_id_valid(name) || !vg_span_copy(name, d->name, sizeof d->name) ||
+        key.len % 2 != 0 || o->psk_len < VG_UPLINK_PSK_MIN || o->psk_len > VG_UPLINK_PSK_MAX ||
+        !vg_unhex(key, o->psk, o->psk_len)) {
+        return vg_fail(err, VG_E_INVALID,
+                       "%s:%zu: accepted: a device's name of at most 40 bytes, a blank and its key "
+                       "of 32 to 64 hexadecimal digits",
+                       f->conf->credentials, line);
+    }
+    (void)vg_span_copy(name, o->identity, sizeof o->identity);
+    o->seed = f->store ^ (f->count * 0x9e3779b97f4a7c15ULL);
+    d->fleet = f;
+    const struct vg_uplink_feed feed = {
+        .fetch = fetch, .settle = settle, .synced = synced, .arg = d};
+    enum vg_err e = vg_uplink_open(f->net, o, &feed, &d->uplink, err);
+    explicit_bzero(o->psk, sizeof o->psk);
+    f->count += e == VG_OK;
+    return e;
+}
+
+static enum vg_err open_devices(struct fleet *f, const char *text, size_t len, struct vg_error *err)
+{
+    size_t most = f->conf->devices > 0 ? (size_t)f->conf->devices : VGI_FLEET_DEVICES_MAX;
+    enum vg_err e = VG_OK;
+    for (size_t at = 0, line = 1; at < len && f->count < most && e == VG_OK; line++) {
+        const char *end = memchr(text + at, '\n', len - at);
+        size_t width = end == NULL ? len - at : (size_t)(end - (text + at));
+        const char *blank = memchr(text + at, ' ', width);
+        if (width > 0) {
+            size_t name = blank == NULL ? width : (size_t)(blank - (text + at));
+            size_t key = blank == NULL ? 0 : width - name - 1;
+            e = open_device(f, vg_span(text + at, name), vg_span(text + at + width - key, key),
+                            line, err);
+        }
+        at += width + 1;
+    }
+    if (e == VG_OK && (f->count == 0 || f->count < (size_t)f->conf->devices)) {
+        e = vg_fail(err, VG_E_RANGE, "%s: %zu devices found, wanted: %lld", f->conf->credentials,
+                    f->count, (long long)f->conf->devices);
+    }
+    return e;
+}
+
+static enum vg_err read_credentials(struct fleet *f, struct vg_error *err)
+{
+    char *text = malloc(CREDENTIALS_MAX);
+    if (text == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory for the credentials");
+    }
+    size_t len = 0;
+    enum vg_err e = vg_secret_file_read(f->conf->credentials, text, CREDENTIALS_MAX, &len, err);
+    if (e == VG_OK) {
+        e = open_devices(f, text, len, err);
+        explicit_bzero(text, len);
+    }
+    free(text);
+    return e;
+}
+
+/* One socket per device. */
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static enum vg_err set_options(struct fleet *f, struct vg_error *err)
+{
+    struct vg_uplink_options *o = &f->options;
+    vg_uplink_options_init(o);
+    o->batch_rows = (size_t)f->conf->batch;
+    o->parked_sensors = 4;
+    o->cid = f->conf->cid;
+    enum vg_err e = vg_random_bytes(&f->store, sizeof f->store);
+    if (e != VG_OK) {
+        return vg_fail(err, e, "the kernel gives no random numbers");
+    }
+    return vg_endpoint_list_parse(f->conf->collectors, VG_COAPS_PORT, o->collectors,
+                                  VG_UPLINK_COLLECTORS_MAX, &o->collector_count, err);
+}
+
+enum vg_err vgi_fleet_start(struct vg_loop *loop, void *conf, void **state, struct vg_error *err)
+{
+    struct fleet *f = calloc(1, sizeof *f);
+    if (f == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory for the fleet");
+    }
+    f->conf = conf;
+    f->loop = loop;
+    f->clock = vg_loop_clock(loop);
+    f->lane = f->conf->active ? VG_UPLINK_URGENT : VG_UPLINK_ROUTINE;
+    size_t most = f->conf->devices > 0 ? (size_t)f->conf->devices : VGI_FLEET_DEVICES_MAX;
+    raise_descriptor_limit();
+    f->devices = calloc(most, sizeof *f->devices);
+    enum vg_err e = f->devices == NULL || vgi_tally_init(&f->tally) != VG_OK
+                        ? vg_fail(err, VG_E_NOMEM, "no memory for %zu devices", most)
+                        : set_options(f, err);
+    if (e == VG_OK) {
+        e = vg_uplink_net_new(loop, most, &f->net, err);
+    }
+    if (e == VG_OK) {
+        e = read_credentials(f, err);
+    }
+    if (e == VG_OK && vg_loop_timer(loop, on_tick, f, &f->tick) != VG_OK) {
+        e = vg_fail(err, VG_E_FULL, "the loop takes no more timers");
+    }
+    if (e != VG_OK) {
+        vgi_fleet_stop(f);
+        return e;
+    }
+    f->began = vg_now_mono(f->clock);
+    enter(f, CONNECTING, vg_mono_add_ms(f->began, f->conf->grace_ms));
+    vg_loop_timer_in_ms(loop, f->tick, 0);
+    *state = f;
+    return VG_OK;
+}
+
+/* An end before its time: what is known is reported. */
+void vgi_fleet_drain(void *state)
+{
+    struct fleet *f = state;
+    if (f->phase != OVER) {
+        enter(f, OVER, vg_now_mono(f->clock));
+        report(f);
+    }
+}
+
+void vgi_fleet_stop(void *state)
+{
+    struct fleet *f = state;
+    vg_loop_timer_remove(f->loop, f->tick);
+    for (size_t i = 0; i < f->count; i++) {
+        vg_uplink_close(f->devices[i].uplink);
+    }
+    vg_uplink_net_free(f->net);
+    vgi_tally_done(&f->tally);
+    free(f->devices);
+    free(f);
+}
