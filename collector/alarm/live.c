@@ -330,16 +330,16 @@ static void commit_if_due(struct alarm *a)
 
 /* ---- the loop ---- */
 
+/* Nothing is applied before the devices are known; once they are, a pause of their view holds
+ * nobody up. */
 static bool follow_devices(struct alarm *a)
 {
     struct vg_error err;
-    if (vg_devices_dispatch(a->devices, &err) != VG_OK) {
-        if (err.code != VG_E_AGAIN && err.code != VG_E_TIMEOUT) {
-            fail(a, "devices", &err);
-        }
-        return false;
+    enum vg_err rc = vg_devices_dispatch(a->devices, &err);
+    if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
+        fail(a, "devices", &err);
     }
-    return vg_devices_caught_up(a->devices);
+    return !a->failed && vg_devices_caught_up(a->devices);
 }
 
 /* One poll and all that follows from it; false: nothing more for now. */

@@ -189,7 +189,7 @@ int64_t vg_rules_silence(const struct vg_rules_conf *conf, const struct vg_rules
 void vg_rules_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms,
                      int64_t floor_ms);
 /* The sensor's period changed, or it is no longer supervised (0). Counted from `now_ms`; a silence
- * told is cleared by 0. */
+ * told is cleared by 0: then the result is true. */
 bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_t period_ms,
                         int64_t now_ms);
 
