@@ -66,6 +66,8 @@ asan tsan coverage:
 	@tests/run build/$@
 
 bench: build
+	@cross/setup kafka
+	@cross/kafka/fetch >/dev/null
 	@tests/bench/bench --programs $(BUILD)/bin
 
 fuzz:
@@ -82,7 +84,7 @@ manuals: build
 	@docs/manuals $(BUILD)/bin docs/man
 
 clean:
-	rm -rf build demo-run
+	rm -rf build demo-run bench-run
 
 help:
 	@sed -n '4,9s/^# *//p' Makefile

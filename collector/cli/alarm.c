@@ -48,8 +48,12 @@ static cJSON *view_json(const struct vg_alarm_view *view)
     cJSON_AddStringToObject(row, "type", vg_alarm_type_name(view->type));
     cJSON_AddStringToObject(row, "state", state_name(view));
     cJSON_AddBoolToObject(row, "acknowledged", view->acked);
-    cJSON_AddStringToObject(row, "priority",
-                            vg_priority_name((enum vg_priority)view->alarm->priority));
+    if (view->pre_alarm) {
+        cJSON_AddNullToObject(row, "priority"); /* it gets one when it is raised */
+    } else {
+        cJSON_AddStringToObject(row, "priority",
+                                vg_priority_name((enum vg_priority)view->alarm->priority));
+    }
     cJSON_AddNumberToObject(row, "strikes", view->alarm->strikes);
     when(view->pre_alarm ? view->alarm->first_ms : view->alarm->raised_ms, text);
     cJSON_AddStringToObject(row, "since", text);

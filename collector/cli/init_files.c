@@ -18,11 +18,14 @@ const struct cli_init_file cli_init_files[] = {
     {"vigia.ini", "; vigia, the command line. All keys: man vigia\n"
                   "include = log.ini\n\n"
                   "[keys]\nkek_file = vigia.key\n"},
-    {"edge.ini", "; vigia-edge. All keys: vigia-edge --dump-config\n"
-                 "; Name, key and collectors come from the file that `vigia device add` writes:\n"
-                 ";[device]\n;provisioning = NAME.provision.ini\n\n"
-                 "[buffer]\npath = buffer.db\n\n"
-                 "[metrics]\nlisten = 127.0.0.1:9103\n"},
+    {"edge.ini",
+     "; vigia-edge. All keys: vigia-edge --dump-config\n"
+     "; Name, key and collectors come from the file that `vigia device add` writes:\n"
+     ";[device]\n;provisioning = NAME.provision.ini\n\n"
+     "; Where readings come from; emulated sensors play a scenario (docs/scenario.md):\n"
+     ";[source sensors]\n;kind = sim\n;scenario = house.story\n\n"
+     "[buffer]\npath = buffer.db\n\n"
+     "[metrics]\nlisten = 127.0.0.1:9103\n"},
 };
 const size_t cli_init_file_count = sizeof(cli_init_files) / sizeof(cli_init_files[0]);
 
