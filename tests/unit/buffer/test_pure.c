@@ -28,7 +28,7 @@ static void a_ring_gives_back_what_was_pushed_in_order(void **state)
     vg_rng_seed(&rng, 7);
     for (int turn = 0; turn < 2000; turn++) {
         char row[40];
-        size_t len = 1 + vg_rng_below(&rng, sizeof row);
+        size_t len = 1 + (size_t)vg_rng_below(&rng, sizeof row);
         memset(row, (int)(next_in & 0xff), sizeof row);
         if (vgi_ring_push(&r, next_in, (int64_t)len, row, len)) {
             next_in++;
