@@ -125,7 +125,8 @@ class Rig:
                     "[metrics]\nlisten = 127.0.0.1:%d\n" % (collectors, time.time() * 1000, metrics))
         with open(os.open(self.path("psk"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as f:
             f.write(PSK + "\n")
-        extra = [x for k, v in sets.items() for x in ("--set", "%s=%s" % (k.replace("__", "."), v))]
+        extra = [x for k, v in sets.items()
+                 for x in ("--set", "%s=%s" % (k.replace("source_sim", "source sim").replace("__", "."), v))]
         p = self.program("edge", [EDGE, "--config", self.path("edge.ini"), *extra])
         p.metrics_port = metrics
         self.edge = p.start()
