@@ -37,11 +37,11 @@ static void look_up(const struct vg_endpoint *e, int flags, unsigned turn, struc
     char port[8];
     (void)snprintf(port, sizeof port, "%u", (unsigned)e->port);
     out->len = 0;
-    if (getaddrinfo(e->host, port, &hints, &list) != 0) {
+    if (getaddrinfo(e->host, port, &hints, &list) != 0 || list == NULL) {
         return;
     }
-    unsigned count = 0;
-    for (const struct addrinfo *a = list; a != NULL; a = a->ai_next) {
+    unsigned count = 1;
+    for (const struct addrinfo *a = list->ai_next; a != NULL; a = a->ai_next) {
         count++;
     }
     const struct addrinfo *a = list;

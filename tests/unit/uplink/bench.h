@@ -2,7 +2,7 @@
 #ifndef VIGIA_TEST_UPLINK_BENCH_H
 #define VIGIA_TEST_UPLINK_BENCH_H
 
-#include "core.h"
+#include "../../../edge/uplink/core.h"
 
 #define BENCH_BATCH 8
 #define STORE_A     0xa1a1a1a1a1a1a1a1ULL
