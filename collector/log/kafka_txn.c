@@ -48,6 +48,11 @@ enum vg_err vgi_kafka_txn_open(struct vgi_kafka_processor *p, struct vg_error *e
         {"enable.idempotence", "true"},
         {"linger.ms", "1"},
         {"compression.type", "lz4"},
+        /* The coordinator answers "concurrent transactions" while it still writes the markers of
+         * the last one, a few ms; the default of 100 ms would be paid by nearly every transaction.
+         */
+        {"retry.backoff.ms", "5"},
+        {"retry.backoff.max.ms", "200"},
         {"partitioner", "murmur2_random"},
         {"queue.buffering.max.messages", QUEUE_RECORDS},
         {"queue.buffering.max.kbytes", QUEUE_KBYTES},

@@ -1,7 +1,7 @@
 /* The table of last values, the watchdog, and the broker list of the URL. */
-#include "kafka.h"
-#include "kafka_table.h"
-#include "kafka_watchdog.h"
+#include "../../../collector/log/kafka.h"
+#include "../../../collector/log/kafka_table.h"
+#include "../../../collector/log/kafka_watchdog.h"
 
 #include <setjmp.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Verdicts of the appender when the broker refuses, stalls, or the producer breaks; against the
  * client's mock broker. */
-#include "kafka_appender.h"
+#include "../../../collector/log/kafka_appender.h"
 
 #include <librdkafka/rdkafka_mock.h>
 #include <poll.h>
