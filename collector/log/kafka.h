@@ -72,6 +72,8 @@ enum vg_err vgi_kafka_fail_error(const struct vgi_kafka *k, struct vg_error *err
 /* Waits until a broker answers; VG_E_TIMEOUT names the address and the last complaint, at once for
  * TLS errors (VG_E_DENIED). */
 enum vg_err vgi_kafka_reach(struct vgi_kafka *k, struct vg_error *err) VG_NODISCARD;
+/* Between two tries of what may pass: 20 ms. */
+void vgi_kafka_pause(void);
 void vgi_kafka_topic_name(const struct vgi_kafka *k, enum vg_topic t,
                           char name[VGI_KAFKA_NAME_MAX]);
 /* An eventfd (-1: none to have), which each watched queue makes readable. Clear it before serving

@@ -142,8 +142,8 @@ static enum vg_err request_wait(struct request *q, struct vgi_kafka *k, const ch
 
 /* ---- offsets ---- */
 
-enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
-                              size_t count, int64_t spec, int64_t *out, struct vg_error *err)
+static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
+                                size_t count, int64_t spec, int64_t *out, struct vg_error *err)
 {
     struct request q;
     request_init(&q, k, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
@@ -179,6 +179,19 @@ enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int3
     }
     request_done(&q);
     return rc;
+}
+
+enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
+                              size_t count, int64_t spec, int64_t *out, struct vg_error *err)
+{
+    const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
+    for (;;) {
+        const enum vg_err rc = offsets_once(k, topic, partitions, count, spec, out, err);
+        if (rc != VG_E_AGAIN || vgi_now_ms() > until) {
+            return rc;
+        }
+        vgi_kafka_pause();
+    }
 }
 
 /* ---- topics ---- */
@@ -386,7 +399,6 @@ static enum vg_err all_led(const rd_kafka_metadata_topic_t *t, void *arg)
 static enum vg_err wait_usable(struct vgi_kafka *k, const char *name, struct vg_error *err)
 {
     const int64_t until = vgi_now_ms() + VGI_KAFKA_ADMIN_MS;
-    const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
     for (;;) {
         const enum vg_err rc = with_metadata(k, name, all_led, NULL, err);
         if (rc != VG_E_NOTFOUND && rc != VG_E_AGAIN) {
@@ -396,7 +408,7 @@ static enum vg_err wait_usable(struct vgi_kafka *k, const char *name, struct vg_
             return vg_fail(err, VG_E_TIMEOUT, "kafka %.80s: topic %s has no leaders after %d ms",
                            k->brokers, name, VGI_KAFKA_ADMIN_MS);
         }
-        nanosleep(&pause, NULL);
+        vgi_kafka_pause();
     }
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AWAY_LINE_EVERY_MS 10000
@@ -173,6 +174,20 @@ enum vg_err vgi_kafka_class(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS:
     case RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS_AFTER_APPEND:
     case RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS:
+    case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH: /* a leader has changed: the client learns it and
+                                                   asks again */
+    case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+    case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT:
+    case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
+    case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+    case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+    case RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS:
+    case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
+    case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
+    case RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED:
+    case RD_KAFKA_RESP_ERR__WAIT_CACHE:
         return VG_E_AGAIN;
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
         return VG_E_FULL;
@@ -270,6 +285,12 @@ enum vg_err vgi_kafka_reach(struct vgi_kafka *k, struct vg_error *err)
             return unreachable(k, err);
         }
     }
+}
+
+void vgi_kafka_pause(void)
+{
+    const struct timespec t = {.tv_nsec = 20 * 1000 * 1000};
+    nanosleep(&t, NULL);
 }
 
 void vgi_kafka_topic_name(const struct vgi_kafka *k, enum vg_topic t, char name[VGI_KAFKA_NAME_MAX])

@@ -128,10 +128,24 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t what,
 
 /* ---- restoring ---- */
 
-/* Waiting is no error: a transaction of the former owner is open, or a broker is away. */
-static enum vg_err again_is_ok(enum vg_err rc)
+/* Before the state is there, waiting is no error: the former owner's transaction is open, or a
+ * broker is away or just back and does not know its topics yet. Only what waiting cannot mend is
+ * told. */
+static enum vg_err wait_or_fail(const struct vgi_kafka_processor *p, enum vg_err rc,
+                                const struct vg_error *err)
 {
-    return rc == VG_E_AGAIN || rc == VG_E_TIMEOUT ? VG_OK : rc;
+    switch (rc) {
+    case VG_OK:
+    case VG_E_AGAIN:
+    case VG_E_TIMEOUT:
+        return VG_OK;
+    case VG_E_IO:
+    case VG_E_NOTFOUND:
+        vg_log_warn("log-restore-waits", "group=%s why=%s", p->group_id, VG_Q(err->text));
+        return VG_OK;
+    default:
+        return rc;
+    }
 }
 
 static rd_kafka_topic_partition_list_t *input_list(const struct vgi_kafka_processor *p)
@@ -161,10 +175,10 @@ static enum vg_err fetch_committed(struct vgi_kafka_processor *p, bool *known, s
     }
     rd_kafka_topic_partition_list_destroy(list);
     *known = code == RD_KAFKA_RESP_ERR_NO_ERROR;
-    if (*known || code == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
+    if (*known) {
         return VG_OK;
     }
-    return again_is_ok(vgi_kafka_fail(p->k, err, code, "fetching committed offsets"));
+    return vgi_kafka_fail(p->k, err, code, "fetching committed offsets");
 }
 
 static void list_partitions(const struct vgi_kafka_processor *p, int32_t *partitions)
@@ -237,7 +251,7 @@ static enum vg_err step_assigned(struct vgi_kafka_processor *p, struct vg_error 
     bool known = false;
     enum vg_err rc = fetch_committed(p, &known, err);
     if (rc != VG_OK || !known) {
-        return rc;
+        return wait_or_fail(p, rc, err);
     }
     for (size_t j = 0; j < p->options.input_count && rc == VG_OK; j++) {
         rc = fetch_ends(p, j, err);
@@ -247,7 +261,7 @@ static enum vg_err step_assigned(struct vgi_kafka_processor *p, struct vg_error 
     }
     if (rc != VG_OK) {
         drop_restore(p);
-        return again_is_ok(rc);
+        return wait_or_fail(p, rc, err);
     }
     p->phase = VGI_RESTORING;
     p->told = true;
@@ -424,6 +438,8 @@ enum vg_err vgi_kafka_poll(void *processor, int timeout_ms, struct vg_dlog_recor
                            size_t max, size_t *count, struct vg_error *err)
 {
     struct vgi_kafka_processor *p = processor;
+    struct vg_error own;
+    err = err == NULL ? &own : err;
     if (p->finished) {
         return vg_fail(err, VG_E_FATAL, "kafka %.80s: the processor is finished", p->k->brokers);
     }

@@ -10,19 +10,11 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define FLUSH_MS      5000
-#define RETRY_NS      (50L * 1000 * 1000)
 #define SEND_CALL_MS  10000
 #define QUEUE_RECORDS "100000" /* above VG_DLOG_TXN_RECORDS_MAX: our own bound refuses first */
 #define QUEUE_KBYTES  "65536"
-
-static void pause_a_little(void)
-{
-    const struct timespec t = {.tv_nsec = RETRY_NS};
-    nanosleep(&t, NULL);
-}
 
 static enum vg_err finish(struct vgi_kafka_processor *p, struct vg_error *err,
                           rd_kafka_error_t *error, const char *what)
@@ -75,7 +67,7 @@ enum vg_err vgi_kafka_txn_open(struct vgi_kafka_processor *p, struct vg_error *e
             return vgi_kafka_fail_error(p->k, err, error, "taking over the transactional id");
         }
         rd_kafka_error_destroy(error);
-        pause_a_little();
+        vgi_kafka_pause();
     }
 }
 
@@ -206,7 +198,7 @@ enum vg_err vgi_kafka_txn_abort(void *processor, struct vg_error *err)
             return finish(p, err, error, "aborting a transaction");
         }
         rd_kafka_error_destroy(error);
-        pause_a_little();
+        vgi_kafka_pause();
     }
 }
 
@@ -223,7 +215,7 @@ static enum vg_err settle(struct vgi_kafka_processor *p, rd_kafka_error_t *error
     }
     if (retriable && vgi_now_ms() < until) {
         rd_kafka_error_destroy(error);
-        pause_a_little();
+        vgi_kafka_pause();
         return VG_E_AGAIN;
     }
     struct vg_error why;
