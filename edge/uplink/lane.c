@@ -114,7 +114,9 @@ void vgi_lane_take(struct vgi_core *c, enum vg_uplink_lane l, const struct vg_up
     if (count == c->options.batch_rows) {
         lane->more = true;
     }
-    memcpy(lane->rows, rows, count * sizeof rows[0]);
+    if (count > 0) {
+        memcpy(lane->rows, rows, count * sizeof rows[0]);
+    }
     lane->count = count;
     vgi_parked_expire(c, now);
     struct verdict v;
