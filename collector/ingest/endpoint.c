@@ -234,6 +234,11 @@ static bool add_resource(struct vgi_collector *c, const char *path, coap_method_
 enum vg_err vgi_endpoint_new(struct vgi_collector *c, struct vg_error *err)
 {
     coap_startup();
+    const coap_tls_version_t *tls = coap_get_tls_library_version();
+    if (tls->type != COAP_TLS_LIBRARY_MBEDTLS || tls->version < VG_FLOOR_MBEDTLS) {
+        return vg_fail(err, VG_E_VERSION, "Mbed TLS 0x%08llx; accepted: 0x%08x or later",
+                       (unsigned long long)tls->version, VG_FLOOR_MBEDTLS);
+    }
     coap_set_log_handler(on_libcoap_line);
     coap_set_log_level(COAP_LOG_WARN);
     coap_dtls_set_log_level(COAP_LOG_WARN);

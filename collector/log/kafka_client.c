@@ -125,6 +125,10 @@ enum vg_err vgi_kafka_new(const struct vgi_kafka *k, rd_kafka_type_t type,
         {"topic.metadata.refresh.interval.ms", "30000"},
         {NULL, NULL},
     };
+    if (rd_kafka_version() < VG_FLOOR_RDKAFKA) {
+        return vg_fail(err, VG_E_VERSION, "librdkafka %s; accepted: 0x%08x or later",
+                       rd_kafka_version_str(), VG_FLOOR_RDKAFKA);
+    }
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     enum vg_err rc = set_all(conf, common, err);
     if (rc == VG_OK) {

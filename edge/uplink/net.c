@@ -85,6 +85,11 @@ enum vg_err vg_uplink_net_new(struct vg_loop *loop, size_t max_uplinks, struct v
         !coap_dtls_psk_is_supported()) {
         return vg_fail(err, VG_E_UNSUPPORTED, "libcoap is built without DTLS-PSK on Mbed TLS");
     }
+    unsigned long long tls = coap_get_tls_library_version()->version;
+    if (tls < VG_FLOOR_MBEDTLS) {
+        return vg_fail(err, VG_E_VERSION, "Mbed TLS 0x%08llx; accepted: 0x%08x or later", tls,
+                       VG_FLOOR_MBEDTLS);
+    }
     struct vg_uplink_net *net = calloc(1, sizeof *net);
     if (net == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for the uplink");
