@@ -79,6 +79,19 @@ def a_bad_network_loses_nothing(rig):
     print("seed %d, %s; ledger %d, stored %d, unique %d" % (SEED, counts, ledger, stored, unique))
 
 
+def a_silent_network_ends_the_session_and_a_new_one_sends_the_rest(rig):
+    collector = rig.collector()
+    with UdpProxy(("127.0.0.1", collector.port), seed=SEED) as proxy:
+        rig.agent(STORY, "127.0.0.1:%d" % proxy.port)
+        wait_for("some readings are stored", lambda: len(rig.stored()) > 20)
+        proxy.blackhole = True  # nothing answers, and no ICMP tells why
+        wait_for("the session is given up", lambda: "reason=unanswered" in rig.edge.log())
+        proxy.blackhole = False
+        m = told_all(rig)
+    check_whole(rig)
+    assert m["vigia_edge_sessions_total"] == 2 and m["vigia_edge_sessions_lost_total"] == 1, m
+
+
 def a_collector_killed_in_the_middle_loses_nothing(rig):
     collector = rig.collector()
     rig.agent(STORY, "127.0.0.1:%d" % collector.port)
