@@ -36,7 +36,7 @@ test:
 	@cross/setup test kafka arm
 	@cross/deps build --target host
 	@cross/deps build --target arm64
-	@cross/kafka/fetch >/dev/null
+	@cross/kafka/fetch >/dev/null && cross/jars tests/interop/californium >/dev/null
 	@cmake --preset host >$(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
 	@cmake --build --preset host -j $(JOBS)
 	@$(MAKE) --no-print-directory arm-test
