@@ -35,7 +35,6 @@ demo: build
 test:
 	@cross/setup test kafka arm
 	@cross/deps build --target host
-	@cross/deps build --target arm64
 	@cross/kafka/fetch >/dev/null && cross/jars tests/interop/californium >/dev/null
 	@cmake --preset host >$(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
 	@cmake --build --preset host -j $(JOBS)
@@ -43,7 +42,7 @@ test:
 	@tests/run $(BUILD)
 
 # The unit tests of lib and the agent as arm64 programs under emulation, the agent built for armhf, and its size.
-arm-test: arm64
+arm-test: arm64 armhf
 	@ctest --test-dir build/arm64 -L unit -j $(JOBS) --output-on-failure
 
 check:
@@ -68,6 +67,7 @@ asan tsan coverage:
 bench: build
 	@cross/setup kafka
 	@cross/kafka/fetch >/dev/null
+	@tests/bench/agent.py --build $(BUILD)
 	@tests/bench/bench --programs $(BUILD)/bin
 
 fuzz:
