@@ -122,7 +122,8 @@ void vgi_intake_reject(struct vgi_collector *c, const struct vgi_request *reques
                        ",\"resource\":\"%s\",\"format\":%d,\"code\":\"%s\",\"reason\":\"%s\","
                        "\"bytes\":%zu,\"body_hex\":\"%s\"}",
                        request->device->name, request->now.ms,
-                       request->resource == VGI_OK ? VG_PATH_OK : VG_PATH_READINGS,
+                       request->resource == VGI_OK ? VG_PATH_VERSION "/" VG_PATH_OK
+                                                   : VG_PATH_VERSION "/" VG_PATH_READINGS,
                        request->has_format ? (int)request->format : -1,
                        vg_coap_text(verdict->code, code), verdict->reason, request->body.len, body);
     if (len < 0 || (size_t)len >= sizeof(value) ||

@@ -6,7 +6,8 @@
  *   read URL TOPIC                    every value, one a line, from the beginning
  *   client HOST PORT IDENTITY KEYHEX cid|plain LOCALPORT         see collector_client.c
  *
- * Without arguments it checks itself in a temporary folder, as a test of its own. */
+ * FIXTURE_PREFIX in the environment is the prefix of the topics. Kafka topics get two partitions
+ * and one copy. Without arguments it checks itself in a temporary folder, as a test of its own. */
 #include "fixture.h"
 
 #include "vigia/devices.h"
@@ -33,6 +34,10 @@ static struct vg_dlog *open_log(const char *url, unsigned flags)
     struct vg_dlog_conf conf;
     struct vg_dlog *log = NULL;
     must(vg_dlog_conf_default(url, &conf), "url");
+    const char *prefix = getenv("FIXTURE_PREFIX");
+    if (prefix != NULL && !vg_str_copy(prefix, conf.prefix, sizeof(conf.prefix))) {
+        must(VG_E_RANGE, "prefix");
+    }
     conf.partitions = 2;
     conf.replication = 1;
     conf.min_insync = 1;

@@ -2,7 +2,8 @@
 """vigia-collector as devices and operators meet it: real DTLS, a real log, real processes.
 
 Independent clients are Debian's coap-client-openssl and coap-client-gnutls; where a Connection ID, a chosen message id or a chosen
-port is needed, collector_fixture's client (libcoap, as in the agent).
+port is needed, collector_fixture's client (libcoap, as in the agent). With VIGIA_KAFKA in the environment (tests/support/kafka/broker
+run) the log is that broker.
 """
 import json
 import os
@@ -27,6 +28,8 @@ KEY = "0123456789abcdef0123456789abcdef"  # as text: what Debian's clients can b
 OTHER_KEY = "fedcba9876543210fedcba9876543210"
 SENML_JSON, SENML_CBOR, JSON = 110, 112, 50
 DEADLINE = 30
+KAFKA = os.environ.get("VIGIA_KAFKA")
+BROKER = f"{os.environ.get('VIGIA_SOURCE_DIR', '.')}/tests/support/kafka/broker"
 
 
 def until(what, condition, seconds=DEADLINE):
@@ -46,8 +49,9 @@ def free_port(kind=socket.SOCK_DGRAM):
         return s.getsockname()[1]
 
 
-def fixture(*args):
-    done = subprocess.run([FIXTURE, *map(str, args)], capture_output=True, text=True, timeout=60)
+def fixture(*args, prefix="vigia."):
+    done = subprocess.run([FIXTURE, *map(str, args)], capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "FIXTURE_PREFIX": prefix})
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -56,23 +60,52 @@ def hexed(body):
     return (body if isinstance(body, bytes) else body.encode()).hex()
 
 
+class SlowFile:
+    """Nobody else can write to the log until `release`: a slow disk, in effect."""
+
+    def __init__(self, path):
+        self.db = sqlite3.connect(path, isolation_level=None, timeout=10)
+        self.db.execute("BEGIN IMMEDIATE")
+
+    def release(self):
+        if self.db is not None:
+            self.db.rollback()
+            self.db.close()
+            self.db = None
+
+
+class SlowBroker:
+    """The broker stands still, its sockets open."""
+
+    def __init__(self):
+        subprocess.run([BROKER, "pause", os.environ["VIGIA_KAFKA_DIR"]], check=True, timeout=30)
+
+    def release(self):
+        subprocess.run([BROKER, "resume", os.environ["VIGIA_KAFKA_DIR"]], check=True, timeout=30)
+
+
 class House:
     """A folder with a log, a key file and one collector."""
 
     def __init__(self, **settings):
         self.folder = tempfile.mkdtemp(prefix="vigia-collector-")
-        self.url = f"sqlite:{self.folder}/log.db"
+        self.prefix = os.path.basename(self.folder).replace("_", "-") + "."  # a tenant of its own
+        self.url = f"kafka:{KAFKA}" if KAFKA else f"sqlite:{self.folder}/log.db"
         self.kek = f"{self.folder}/kek"
         self.port, self.metrics_port = free_port(), free_port(socket.SOCK_STREAM)
         self.settings = settings
-        self.collector, self.clients = None, []
-        fixture("init", self.url, self.kek)
+        self.collector, self.clients, self.slowed = None, [], None
+        self.fixture("init", self.url, self.kek)
+
+    def fixture(self, *args):
+        return fixture(*args, prefix=self.prefix)
 
     def device(self, name, version, *patterns, state="active", key=KEY):
-        fixture("device", self.url, self.kek, name, version, state, hexed(key), *patterns)
+        self.fixture("device", self.url, self.kek, name, version, state, hexed(key), *patterns)
 
     def command(self):
-        settings = {"log.url": self.url, "keys.kek_file": self.kek, "collector.listen": f"127.0.0.1:{self.port}",
+        settings = {"log.url": self.url, "log.prefix": self.prefix, "log.partitions": 2,
+                    "log.replication": 1, "log.min_insync": 1, "keys.kek_file": self.kek, "collector.listen": f"127.0.0.1:{self.port}",
                     "metrics.listen": f"127.0.0.1:{self.metrics_port}", "collector.heartbeat": "10s"}
         settings.update({k.replace("__", "."): v for k, v in self.settings.items()})
         command = [COLLECTOR, "--config", f"{self.folder}/collector.ini"]
@@ -104,7 +137,7 @@ class House:
             return f.read()
 
     def records(self, topic="readings"):
-        return [json.loads(line) for line in fixture("read", self.url, topic).splitlines() if line]
+        return [json.loads(line) for line in self.fixture("read", self.url, topic).splitlines() if line]
 
     def readings(self):
         return [r for r in self.records() if "heartbeat" not in r]
@@ -114,21 +147,25 @@ class House:
         self.clients.append(client)
         return client
 
-    def lock(self):
-        """Nobody else can write to the log until the connection is rolled back: a slow disk, in effect."""
-        db = sqlite3.connect(f"{self.folder}/log.db", isolation_level=None, timeout=10)
-        db.execute("BEGIN IMMEDIATE")
-        return db
+    def slow(self):
+        """The log takes nothing until it is released."""
+        self.slowed = SlowBroker() if KAFKA else SlowFile(f"{self.folder}/log.db")
+        return self.slowed
 
     def stop(self):
+        if self.slowed is not None:
+            self.slowed.release()
         for client in self.clients:
             client.kill()
-        if self.collector is not None and self.collector.poll() is None:
-            self.collector.send_signal(signal.SIGTERM)
-            code = self.collector.wait(20)
-            assert code == 0, (code, self.lines())
         if self.collector is not None:
-            self.errors.close()
+            try:
+                self.collector.terminate()
+                code = self.collector.wait(20)
+            finally:
+                self.collector.kill()
+                self.collector.wait()
+                self.errors.close()
+            assert code == 0, (code, self.lines())
         shutil.rmtree(self.folder)
 
 
@@ -297,26 +334,26 @@ class Answers(unittest.TestCase):
         house = self.house()
         client = house.client("pi-1")
         self.assertEqual(client.post(SMOKE)[0], "2.04")
-        lock = house.lock()
+        slow = house.slow()
         client.con(4711, '{"id":"s-2","motion":true}')
         until("the request waits", lambda: house.metric("pending_requests") == 1)
         client.con(4711, '{"id":"s-2","motion":true}')
         until("the repetition is seen", lambda: house.metric("duplicate_messages_total") == 1)
         until("the empty acknowledgement is out", lambda: house.metric("early_acknowledgements_total") == 1)
-        lock.rollback()
+        slow.release()
         self.assertEqual(client.wait()[0], "2.04")
         client.con(4711, '{"id":"s-2","motion":true}')
         until("the late repetition is seen", lambda: house.metric("duplicate_messages_total") == 2)
         self.assertEqual([r["sensor"] for r in house.readings()], ["s-1", "s-2"])
 
     def test_a_log_that_fails_is_5_03_and_heals(self):
-        house = self.house(log__verdict_timeout="1s")
+        house = self.house(log__verdict_timeout="3s")
         client = house.client("pi-1")
         self.assertEqual(client.post(SMOKE, queries=identity(1, "u", 1))[0], "2.04")
-        lock = house.lock()
+        slow = house.slow()
         self.assertEqual(client.post(SMOKE, queries=identity(1, "u", 2))[0], "5.03")
         until("not ready while the log fails", lambda: not house.ready())
-        lock.rollback()
+        slow.release()
         self.assertEqual(client.post(SMOKE, queries=identity(1, "u", 2))[0], "2.04")
         until("ready again", house.ready)
         self.assertEqual({r["seq"] for r in house.readings()}, {1, 2})
@@ -325,12 +362,12 @@ class Answers(unittest.TestCase):
         house = self.house()
         client = house.client("pi-1")
         self.assertEqual(client.post(SMOKE)[0], "2.04")
-        lock = house.lock()
+        slow = house.slow()
         client.con(99, SMOKE)
         until("the request waits", lambda: house.metric("pending_requests") == 1)
         house.collector.send_signal(signal.SIGTERM)
         until("it drains", lambda: "draining" in house.lines())
-        lock.rollback()
+        slow.release()
         self.assertEqual(client.wait()[0], "2.04")
         self.assertEqual(house.collector.wait(20), 0)
         self.assertEqual(len(house.readings()), 2)
@@ -372,7 +409,7 @@ class Devices(unittest.TestCase):
 
     def test_removing_a_device_ends_its_session(self):
         house = self.house()
-        self.assertLess(self.end_of_session(house, lambda: fixture("remove", house.url, "pi-1")), 5)
+        self.assertLess(self.end_of_session(house, lambda: house.fixture("remove", house.url, "pi-1")), 5)
 
     def test_rotating_a_key_ends_the_session_and_only_the_new_key_opens_one(self):
         house = self.house()
@@ -479,7 +516,7 @@ class Addresses(unittest.TestCase):
         self.assertIsNotNone(proxy.last_cid_record, "no Connection ID was agreed")
 
         # An answer is still to come; meanwhile somebody sends a copy with a higher number and a spoilt tag from another port.
-        lock = house.lock()
+        slow = house.slow()
         client.con(7, '{"id":"a-2","smoke":true}')
         until("the request waits", lambda: house.metric("pending_requests") == 1)
         enemy = proxy.another()
@@ -490,7 +527,7 @@ class Addresses(unittest.TestCase):
             enemy.sendto(copy, ("127.0.0.1", house.port))
         # the server has taken the forged ones out of its socket when it has answered a handshake that came after them
         self.assertEqual(house.client("bob").post('{"id":"a-1","smoke":true}')[0], "4.03")
-        lock.rollback()
+        slow.release()
         self.assertEqual(client.wait()[0], "2.04")
         self.assertEqual(proxy.got.get(enemy, 0), 0, "the server sent to the forger's port")
 
@@ -538,7 +575,8 @@ class BadStarts(unittest.TestCase):
     def refused(self, code, *words, **settings):
         self.house.settings = settings
         done = subprocess.run(self.house.command(), capture_output=True, text=True, timeout=60)
-        lines = done.stderr.splitlines()
+        # the Kafka client's own warnings come before; the last line is the one that counts
+        lines = [line for line in done.stderr.splitlines() if "level=warn" not in line]
         self.assertEqual(done.returncode, code, done.stderr)
         self.assertEqual(len(lines), 1, done.stderr)
         for word in words:
@@ -568,6 +606,10 @@ class BadStarts(unittest.TestCase):
 
     def test_a_log_of_an_unknown_kind(self):
         self.refused(78, "oracle:", log__url="oracle:here")
+
+    def test_a_broker_that_cannot_be_reached(self):
+        port = free_port(socket.SOCK_STREAM)
+        self.refused(1, f"127.0.0.1:{port}", log__url=f"kafka:127.0.0.1:{port}")
 
     def test_an_address_that_does_not_resolve(self):
         self.refused(78, "nowhere.invalid", collector__listen="nowhere.invalid:5684")
