@@ -62,13 +62,13 @@ def backlog(rig, rows, rig_module, proxy_class):
         return m.get('vigia_edge_waiting_readings{lane="routine"}', 0)
 
     rig.agent("sensor s-0001..s-2000 period 500ms temperature sine 21 3 60s max_temperature 30\n", "127.0.0.1:9",
-              buffer__path="backlog.db", buffer__routine_ring="4M", source_sim__ledger="", uplink__backoff_max="1h")
+              buffer__path=rig.path("backlog.db"), buffer__routine_ring="4M", source_sim__ledger="", uplink__backoff_max="1h")
     rig_module.wait_for("a backlog of %d" % rows, lambda: waiting() >= rows, 120)
     rig.edge.stop()
     collector = rig.collector("drain")
     with Watch(("127.0.0.1", collector.port)) as proxy:
         started = time.monotonic()
-        rig.agent("sensor s-0001 period 1h motion off\n", "127.0.0.1:%d" % proxy.port, buffer__path="backlog.db",
+        rig.agent("sensor s-0001 period 1h motion off\n", "127.0.0.1:%d" % proxy.port, buffer__path=rig.path("backlog.db"),
                   source_sim__ledger="", uplink__rate="0")
         rig_module.wait_for("the first reading", lambda: proxy.first)
         first = proxy.first - started
