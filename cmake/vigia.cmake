@@ -7,7 +7,7 @@
 #
 # A module may use only modules of a strictly lower layer, on its own side or shared. LIBS names third-party targets
 # (vgdep::...) and system libraries; DEPS names modules. Everything that may break the layering goes through here:
-# tests/gate refuses a target_link_libraries() anywhere else.
+# tests/gate refuses a target_link_libraries() anywhere else in the product.
 
 set(VIGIA_WARNINGS -Wall -Wextra -Wconversion -Wshadow -Wvla -Wmissing-prototypes -Wstrict-prototypes
     -Wpointer-arith -Wformat=2 -Wno-format-zero-length -Wundef -Werror)

@@ -74,7 +74,8 @@ int cli_device_list(struct cli *cli)
     return exit_code;
 }
 
-/* The entry of args[0] as a copy that may be changed, or an exit code with the reason told. */
+/* The entry of args[0] as a copy that may be changed; or *out stays NULL, the reason is told and
+ * the exit code returned. */
 static int find_copy(struct cli *cli, struct vg_device **out)
 {
     struct vg_devices *table = NULL;
@@ -105,7 +106,7 @@ int cli_device_show(struct cli *cli)
     struct vg_device *device = NULL;
     int exit_code = find_copy(cli, &device);
 
-    if (exit_code != VG_EXIT_OK) {
+    if (device == NULL) {
         return exit_code;
     }
     if (cli->json) {
@@ -310,7 +311,7 @@ int cli_device_rotate(struct cli *cli)
     struct vg_device *device = NULL;
     int exit_code = find_copy(cli, &device);
 
-    if (exit_code == VG_EXIT_OK) {
+    if (device != NULL) {
         if (device->state != VG_DEVICE_ACTIVE) {
             exit_code =
                 cli_fail(cli, "device '%s' is revoked: remove it and add it again", device->name);
@@ -328,7 +329,7 @@ int cli_device_revoke(struct cli *cli)
     struct vg_device *device = NULL;
     int exit_code = find_copy(cli, &device);
 
-    if (exit_code == VG_EXIT_OK && device->state == VG_DEVICE_ACTIVE) {
+    if (device != NULL && device->state == VG_DEVICE_ACTIVE) {
         device->version++;
         device->state = VG_DEVICE_REVOKED;
         exit_code = write_entry(cli, device);

@@ -98,11 +98,12 @@ void cli_manual(FILE *to)
             (void)fputs(c->options[k].required ? ". Required.\n" : ".\n", to);
         }
     }
-    (void)fputs("\n# CONFIGURATION\n\nThe file is _/etc/vigia/vigia.ini_, or the one that "
-                "*--config* names. Later sources win: "
-                "default, file, environment VIGIA\\_SECTION\\_KEY, *--set*.\n\n",
-                to);
+    (void)fputc('\n', to);
     vg_conf_manual(&cli_conf_table, to);
+    (void)fputs("\n# FILES\n\n_/etc/vigia/vigia.ini_\n\tThe configuration, unless *--config* names "
+                "another. Later sources win: default, file, environment VIGIA\\_SECTION\\_KEY, "
+                "*--set*.\n",
+                to);
     (void)fputs("\n# EXIT STATUS\n\n*0* done, *1* failed, *2* usage, *78* configuration.\n", to);
 }
 

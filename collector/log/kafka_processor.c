@@ -192,8 +192,8 @@ static void list_partitions(const struct vgi_kafka_processor *p, int32_t *partit
  * earliest record. */
 static enum vg_err fetch_ends(struct vgi_kafka_processor *p, size_t input, struct vg_error *err)
 {
-    int32_t partitions[VG_DLOG_PARTITIONS_MAX];
-    int64_t begin[VG_DLOG_PARTITIONS_MAX], end[VG_DLOG_PARTITIONS_MAX];
+    int32_t partitions[VG_DLOG_PARTITIONS_MAX] = {0};
+    int64_t begin[VG_DLOG_PARTITIONS_MAX] = {0}, end[VG_DLOG_PARTITIONS_MAX] = {0};
     const char *name = p->input_names[input];
     list_partitions(p, partitions);
     enum vg_err rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count,

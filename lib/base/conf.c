@@ -275,7 +275,7 @@ static enum vg_err apply_set(const struct load *load, const char *set)
         return vg_fail(load->err, VG_E_INVALID, "--set: '%.*s': accepted: section.key=value",
                        (int)strcspn(set, "="), set);
     }
-    struct scope scope;
+    struct scope scope = {0};
     enum vg_err code = vgi_conf_open_section(load, "--set", section, &scope);
     return code != VG_OK
                ? code

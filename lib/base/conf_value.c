@@ -203,7 +203,7 @@ static enum vg_err refuse(const struct vg_conf_item *item, enum vg_err code, con
         return vg_fail(err, code, "the value is not accepted, accepted: %s", accepted);
     }
     size_t len = 0;
-    for (; text[len] != '\0' && len < SHOWN_MAX; len++) {
+    for (; len < SHOWN_MAX && text[len] != '\0'; len++) {
         shown[len] = text[len];
         if ((unsigned char)text[len] < ' ' || text[len] == 0x7f) {
             shown[len] = '?';

@@ -52,7 +52,7 @@ static enum vg_err open_secret(const char *path, int *fd, struct vg_error *err)
 
 enum vg_err vg_secret_file_check(const char *path, struct vg_error *err)
 {
-    int fd;
+    int fd = -1;
     enum vg_err code = open_secret(path, &fd, err);
     if (code == VG_OK) {
         close(fd);
@@ -83,7 +83,7 @@ static ssize_t read_all(int fd, char *to, size_t size)
 enum vg_err vg_secret_file_read(const char *path, void *buf, size_t size, size_t *len,
                                 struct vg_error *err)
 {
-    int fd;
+    int fd = -1;
     enum vg_err code = open_secret(path, &fd, err);
     if (code != VG_OK) {
         return code;

@@ -19,6 +19,7 @@
 
 #define INDEX_BITS 20
 #define EVENTS_MAX 64 /* descriptors handled per turn; the rest stay ready */
+/* NOLINTNEXTLINE(misc-redundant-expression): two names of one number is what it is there to hold */
 static_assert(VG_LOOP_SLOTS_MAX == 1u << INDEX_BITS, "an id holds every index");
 #define GENERATION_MAX ((INT_MAX >> INDEX_BITS) - 1)
 

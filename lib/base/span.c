@@ -212,7 +212,8 @@ bool vg_unhex(struct vg_span hex, void *out, size_t len)
         }
     }
     for (size_t i = 0; i < len; i++) {
-        to[i] = (unsigned char)(hex_value(hex.at[2 * i]) << 4 | hex_value(hex.at[2 * i + 1]));
+        to[i] = (unsigned char)((unsigned)hex_value(hex.at[2 * i]) << 4 |
+                                (unsigned)hex_value(hex.at[2 * i + 1]));
     }
     return true;
 }

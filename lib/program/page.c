@@ -149,7 +149,7 @@ static enum vg_err bind_socket(const char *listen_text, int *out, struct vg_erro
 
 static enum vg_err open_daemon(struct vgi_page *page, const char *listen_text, struct vg_error *err)
 {
-    int fd;
+    int fd = -1;
     enum vg_err code = bind_socket(listen_text, &fd, err);
     if (code != VG_OK) {
         return code;

@@ -105,7 +105,7 @@ static bool take_time(struct decoder *d, int64_t *out)
 static bool take_store(struct decoder *d, uint64_t *out)
 {
     struct vg_json_str s;
-    uint8_t bytes[8];
+    uint8_t bytes[8] = {0};
     if (!vg_json_string(&d->j, &s) ||
         !require(d, s.raw.len == 16 && vg_unhex(s.raw, bytes, sizeof(bytes)))) {
         return false;
