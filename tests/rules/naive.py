@@ -177,7 +177,7 @@ class Naive:
         if sensor.seen is None or sensor.device != m["dev"]:
             self.supervise(sensor, m["dev"])
         self.heard(sensor, m)
-        time = m["at"] if m["q"] == "synced" else m["rx"]
+        time = min(m["at"], self.clock) if m["q"] == "synced" else m["rx"]
         if m.get("event"):
             self.device_event(sensor, m, time)
             return
@@ -318,7 +318,7 @@ class Naive:
             if sensor.alarms[type_].state == "active":
                 self.clear(sensor, type_, self.clock, reading=m)
         storage = sensor.alarms["storage"]
-        time = m["at"] if m["q"] == "synced" else m["rx"]
+        time = min(m["at"], self.clock) if m["q"] == "synced" else m["rx"]
         if storage.state == "active" and m.get("event") not in ("gap", "storage") and time >= storage.raised_ms:
             self.clear(sensor, "storage", time, reading=m)
         if self.conf["supervision"] and sensor.period and \

@@ -320,6 +320,14 @@ static void device_event(struct vg_rules *rules, struct vg_rules_state *s,
 void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
                       int64_t now_ms)
 {
+    struct vg_reading ahead;
+    if (m->time_ms > now_ms) {
+        /* Nothing is measured after it has arrived: the device's clock runs ahead. An OK of next
+         * year would make every alarm until then older than itself. */
+        ahead = *m;
+        ahead.time_ms = now_ms;
+        m = &ahead;
+    }
     vg_rules_expire(rules, s, now_ms);
     vgi_rules_heard(rules, s, m, now_ms);
     if (m->event != VG_EVENT_NONE) {
