@@ -438,7 +438,7 @@ enum vg_err vgi_kafka_poll(void *processor, int timeout_ms, struct vg_dlog_recor
                            size_t max, size_t *count, struct vg_error *err)
 {
     struct vgi_kafka_processor *p = processor;
-    struct vg_error own;
+    struct vg_error own = {0};
     err = err == NULL ? &own : err;
     if (p->finished) {
         return vg_fail(err, VG_E_FATAL, "kafka %.80s: the processor is finished", p->k->brokers);

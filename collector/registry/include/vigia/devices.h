@@ -1,8 +1,8 @@
 /* Devices: who may speak, for which sensors, with which key.
  *
- *   `devices` topic (compacted)  ─view─►  struct vg_devices  ─►  find by name      collector:
- * handshake, authorisation key: device name                       (bounded table)  ─►  find by
- * sensor    alarm: period and class of a sensor
+ *   `devices` topic (compacted)  ─view─►  struct vg_devices  ─►  by name    collector: handshake,
+ *   key: device name                      (bounded table)                   authorisation
+ *                                                            ─►  by sensor  alarm: period and class
  *
  * A value is one JSON object:
  *   {"v":1,"device":"pi-42","version":3,"state":"active","sensors":["42959","hall-*"],"period_ms":60000,"class":"home",

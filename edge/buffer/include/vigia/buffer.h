@@ -15,9 +15,10 @@
  *
  * Bounds, and what happens there:
  *   max_bytes   (live pages of the file) the oldest routine rows go first, urgent ones only when no
- * routine row is left max_age_ms  rows older than this go, whatever their lane ring_bytes  readings
- * waiting for the card: while the disk is full the oldest routine ones go; a ring that the card
- *               keeps full refuses the reading
+ *               routine row is left
+ *   max_age_ms  rows older than this go, whatever their lane
+ *   ring_bytes  readings waiting for the card: while the disk is full the oldest routine ones go; a
+ *               ring that the card keeps full refuses the reading
  * Whatever goes unsent is counted and told by a `gap` event (urgent, under the device's name),
  * committed together with the eviction. While the disk is full, readings are kept in the rings and
  * handed out from there.
