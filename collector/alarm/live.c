@@ -29,6 +29,9 @@
 #define BATCHES_A_TURN 16
 #define COMMIT_RECORDS 4096  /* commit when so many wait, whatever the time */
 #define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
+/* A received time further ahead of the wall clock than this is that of a collector whose clock is
+ * wrong; the record counts as received now. */
+#define AHEAD_MAX_MS 60000
 static_assert(BATCH * 8 + DEADLINES_MAX * 2 + COMMIT_RECORDS <= VG_DLOG_TXN_RECORDS_MAX,
               "the worst batch fits a transaction");
 
@@ -205,6 +208,20 @@ static void advance(struct alarm *a, struct part *p, int64_t now_ms)
     a->deadlines_left -= vg_alarm_engine_advance(p->engine, now_ms, a->deadlines_left);
 }
 
+/* The partition's clock never goes back: one wrong collector would end every pre-alarm now and hold
+ * all deadlines until its time has come. */
+static int64_t received(const struct alarm *a, const struct vg_dlog_record *r, int64_t received_ms)
+{
+    int64_t wall_ms = vg_now_wall(vg_loop_clock(a->loop)).ms;
+    if (received_ms <= wall_ms + AHEAD_MAX_MS) {
+        return received_ms;
+    }
+    vgi_metrics_ahead();
+    vg_log_warn("received-ahead", "partition=%d offset=%lld ms=%lld", (int)r->partition,
+                (long long)r->offset, (long long)(received_ms - wall_ms));
+    return wall_ms;
+}
+
 static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_record *r)
 {
     struct vg_heartbeat beat;
@@ -213,9 +230,10 @@ static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_rec
     if (vg_record_decode(r->value, &kind, &a->reading, &beat, &err) != VG_OK) {
         unreadable(a, r, &err);
     } else if (kind == VG_RECORD_HEARTBEAT) {
-        advance(a, p, beat.received_ms);
+        advance(a, p, received(a, r, beat.received_ms));
         vg_alarm_engine_heartbeat(p->engine);
     } else {
+        a->reading.received_ms = received(a, r, a->reading.received_ms);
         advance(a, p, a->reading.received_ms);
         vg_alarm_engine_reading(p->engine, &a->reading);
     }

@@ -23,6 +23,7 @@ enum {
     OLD_STORES,
     NO_ROOM,
     UNREADABLE,
+    AHEAD,
     COMMITS,
     DROPPED,
     IS_ACTIVE,
@@ -48,6 +49,8 @@ static struct vg_metric metrics[METRIC_COUNT] = {
     COUNTER(OLD_STORES, "old_stores_total", "Readings of buffers that are no longer remembered."),
     COUNTER(NO_ROOM, "no_room_total", "Readings of sensors above max_sensors."),
     COUNTER(UNREADABLE, "unreadable_total", "Records that are not of their schema, skipped."),
+    COUNTER(AHEAD, "received_ahead_total",
+            "Records of a collector whose clock is a minute or more ahead."),
     COUNTER(COMMITS, "commits_total", "Transactions committed."),
     COUNTER(DROPPED, "dropped_transactions_total", "Transactions dropped, to be done again."),
     [IS_ACTIVE] = {.name = "vigia_alarm_active",
@@ -89,6 +92,11 @@ void vgi_metrics_engine(const struct vg_alarm_engine_counters *now,
 void vgi_metrics_unreadable(void)
 {
     vg_metric_add(&metrics[UNREADABLE], 1);
+}
+
+void vgi_metrics_ahead(void)
+{
+    vg_metric_add(&metrics[AHEAD], 1);
 }
 
 void vgi_metrics_commit(void)

@@ -10,6 +10,7 @@ void vgi_metrics_event(enum vg_alarm_event_kind kind);
 void vgi_metrics_engine(const struct vg_alarm_engine_counters *now,
                         const struct vg_alarm_engine_counters *before);
 void vgi_metrics_unreadable(void);
+void vgi_metrics_ahead(void);
 void vgi_metrics_commit(void);
 void vgi_metrics_dropped(void);
 void vgi_metrics_active(bool active);

@@ -240,6 +240,31 @@ static void collectors_that_say_nothing_are_one_alarm(void **state)
     world_kill(pid, SIGTERM);
 }
 
+/* One collector's clock is a day ahead: the strikes around what it wrote are still strikes of one
+ * window, and its OK does not outlive the day. */
+static void a_collector_whose_clock_is_ahead_moves_no_time(void **state)
+{
+    const int64_t day_ms = 86400000;
+    static const char *const usual[] = {"supervision.enabled=false", "rules.window=10m", NULL};
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", usual);
+    world_reading(w, "hall", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "hall:motion:1");
+    w->now_ms += day_ms;
+    world_reading(w, "hall", VG_HAS_OK, 2);
+    world_wait_for(w, "cleared", "hall:motion:1");
+    w->now_ms = vg_now_wall(vg_clock_system()).ms;
+    world_reading(w, "hall", VG_HAS_SMOKE, 3);
+    world_wait_for(w, "pre_alarm", "hall:smoke:1");
+    w->now_ms += day_ms;
+    world_reading(w, "hall", VG_HAS_SMOKE, 4);
+    w->now_ms -= day_ms;
+    world_reading(w, "hall", VG_HAS_SMOKE, 5);
+    world_wait_for(w, "raised", "hall:smoke:1");
+    assert_int_equal(w->told_count, 4);
+    world_kill(pid, SIGTERM);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +283,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(silence_is_told_and_survives_a_restart, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(collectors_that_say_nothing_are_one_alarm, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(a_collector_whose_clock_is_ahead_moves_no_time, open_world,
                                         close_world),
     };
     return cmocka_run_group_tests_name("alarm", tests, NULL, NULL);
