@@ -269,7 +269,9 @@ static void no_room(struct vg_alarm_engine *e, const struct vg_reading *m)
 void vg_alarm_engine_reading(struct vg_alarm_engine *e, const struct vg_reading *m)
 {
     uint32_t i;
-    struct vg_rules_state *s = state_of(e, m->sensor, &i);
+    /* A state under the name of a pseudo-sensor would be restored as that one's. */
+    bool reserved = vg_collector_partition(vg_span_str(m->sensor)) >= 0;
+    struct vg_rules_state *s = reserved ? NULL : state_of(e, m->sensor, &i);
     assert(e->clock_ms != VG_LONG_AGO_MS);
     count(e, m);
     if (s == NULL) {

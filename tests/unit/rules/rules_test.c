@@ -322,6 +322,25 @@ static void read_one(struct vg_alarm_engine *e, const char *sensor, uint32_t has
     vg_alarm_engine_reading(e, &m);
 }
 
+/* The state of such a sensor would be restored in place of the collectors' own, with the clock. */
+static void a_sensor_that_takes_the_collectors_name_is_told_but_not_kept(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    char buf[VG_ALARM_STATE_MAX];
+    struct vg_span key, value;
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *e = engine(&conf, 4, &told);
+    read_one(e, "collectors/0", VG_HAS_SMOKE, 1000);
+    assert_int_equal(told.count, 1);
+    assert_string_equal(told.reason, "no-room");
+    assert_int_equal(vg_alarm_engine_counters(e).no_room, 1);
+    assert_int_equal(vg_alarm_engine_sensors(e), 0);
+    assert_false(vg_alarm_engine_next_dirty(e, buf, &key, &value));
+    vg_alarm_engine_free(e);
+}
+
 static void a_sensor_without_room_is_told_and_counted(void **unused)
 {
     struct vg_rules_conf conf;
@@ -431,6 +450,7 @@ int main(void)
         cmocka_unit_test(a_command_that_is_not_one_is_refused),
         cmocka_unit_test(a_collector_has_a_sensor_in_each_partition),
         cmocka_unit_test(only_alarms_worth_showing_are_shown),
+        cmocka_unit_test(a_sensor_that_takes_the_collectors_name_is_told_but_not_kept),
         cmocka_unit_test(a_sensor_without_room_is_told_and_counted),
         cmocka_unit_test(deadlines_are_told_in_portions),
         cmocka_unit_test(an_engine_of_impossible_size_is_refused),
