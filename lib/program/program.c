@@ -4,6 +4,7 @@
  * -> exit code
  */
 #include "internal.h"
+#include "vigia/endpoint.h"
 #include "vigia/metric.h"
 #include "vigia/span.h"
 
@@ -318,6 +319,20 @@ static int print_and_exit(const struct vg_program *program, const struct vgi_arg
     return fflush(stdout) == 0 ? VG_EXIT_OK : VG_EXIT_FAIL;
 }
 
+/* What open_page would refuse before it touches the network. */
+static int check_page_address(const struct vg_program *program)
+{
+    struct vg_endpoint where;
+    struct vg_error err;
+    const char *text = program->metrics_listen;
+    if (text != NULL && text[0] != '\0' &&
+        vg_endpoint_parse(vg_span_str(text), 0, &where, &err) != VG_OK) {
+        fprintf(stderr, "metrics.listen: %s\n", err.text);
+        return VG_EXIT_CONFIG;
+    }
+    return VG_EXIT_OK;
+}
+
 static int with_args(const struct vg_program *program, const struct vgi_args *args)
 {
     struct vg_error err;
@@ -336,7 +351,7 @@ static int with_args(const struct vg_program *program, const struct vgi_args *ar
         return fflush(stdout) == 0 ? VG_EXIT_OK : VG_EXIT_FAIL;
     }
     if (args->check_config) {
-        return VG_EXIT_OK;
+        return check_page_address(program);
     }
     if (program->instead != NULL) {
         int exit_code = program->instead(program->conf);
