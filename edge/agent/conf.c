@@ -148,8 +148,8 @@ static enum vg_err check_key(S *conf, struct vg_error *err)
     if (digits % 2 != 0 || o->psk_len < VG_UPLINK_PSK_MIN || o->psk_len > VG_UPLINK_PSK_MAX ||
         !vg_unhex(vg_span(conf->psk, digits), o->psk, o->psk_len)) {
         return vg_fail(err, VG_E_INVALID,
-                       "uplink.psk: %zu characters found, accepted: 32 to 64 hexadecimal digits",
-                       digits);
+                       "%s: %zu characters found, accepted: 32 to 64 hexadecimal digits",
+                       conf->psk_file[0] == '\0' ? "uplink.psk" : conf->psk_file, digits);
     }
     explicit_bzero(conf->psk, sizeof conf->psk);
     return VG_OK;

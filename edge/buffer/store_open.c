@@ -49,6 +49,12 @@ static enum vg_err refuse_version(const char *path, uint32_t version, struct vg_
  */
 static enum vg_err look_at(const char *path, enum look *look, struct vg_error *err)
 {
+    struct stat is;
+    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode)) {
+        return vg_fail(err, VG_E_INVALID,
+                       "%s: is no regular file; accepted: a buffer file of this program, or none",
+                       path);
+    }
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         if (errno != ENOENT) {
