@@ -204,6 +204,17 @@ static void enter(struct fleet *f, enum phase phase, struct vg_mono end)
     f->phase_end = end;
 }
 
+/* Only what went wrong: of thousands of devices, each success would be a line. */
+static void event(void *arg, enum vg_uplink_event what, size_t collector, int64_t detail)
+{
+    struct device *d = arg;
+    char at[VG_ENDPOINT_TEXT_MAX];
+    if (what == VG_UPLINK_EV_LOST) {
+        vg_endpoint_format(&d->fleet->options.collectors[collector], at);
+        vg_log_warn("uplink-lost", "collector=%s reason=%s", VG_Q(at), vg_uplink_lost_name(detail));
+    }
+}
+
 static bool all_settled(const struct fleet *f)
 {
     for (size_t i = 0; i < f->count; i++) {
@@ -285,7 +296,7 @@ static enum vg_err open_device(struct fleet *f, struct vg_span name, struct vg_s
     o->seed = f->store ^ (f->count * 0x9e3779b97f4a7c15ULL);
     d->fleet = f;
     const struct vg_uplink_feed feed = {
-        .fetch = fetch, .settle = settle, .synced = synced, .arg = d};
+        .fetch = fetch, .settle = settle, .event = event, .synced = synced, .arg = d};
     enum vg_err e = vg_uplink_open(f->net, o, &feed, &d->uplink, err);
     explicit_bzero(o->psk, sizeof o->psk);
     f->count += e == VG_OK;
