@@ -7,6 +7,7 @@ run) the log is that broker.
 """
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -20,6 +21,8 @@ import time
 import unittest
 import urllib.error
 import urllib.request
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+from ports import free_port  # noqa: E402
 
 BIN = os.environ["VIGIA_BINARY_DIR"]
 COLLECTOR = f"{BIN}/bin/vigia-collector"
@@ -41,12 +44,6 @@ def until(what, condition, seconds=DEADLINE):
         if time.monotonic() - start > seconds:
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.01)
-
-
-def free_port(kind=socket.SOCK_DGRAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def fixture(*args, prefix="vigia."):

@@ -3,12 +3,15 @@
 Everything is in one temporary folder; every wait has a deadline; only processes started here are ended."""
 import json
 import os
+import pathlib
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+from ports import free_port  # noqa: E402
 
 BINARY_DIR = os.environ["VIGIA_BINARY_DIR"]
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -19,12 +22,6 @@ COLLECTOR = os.path.join(BINARY_DIR, "bin", "vigia-collector")
 FIXTURE = os.path.join(BINARY_DIR, "tests", "collector_fixture")
 PSK = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
 PATIENCE_S = 60
-
-
-def free_port(kind=socket.SOCK_DGRAM):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def wait_for(what, condition, patience=PATIENCE_S):
