@@ -107,6 +107,8 @@ int cli_rows_end(struct cli_rows *rows, const char *none);
 
 /* Help, manual and completion, all from cli_commands. */
 void cli_help(FILE *to);
+/* The commands of a group such as "device"; false when there is no such group. */
+bool cli_help_group(const char *group, FILE *to);
 void cli_help_command(const struct cli_command *command, FILE *to);
 void cli_manual(FILE *to);
 void cli_completion(FILE *to);

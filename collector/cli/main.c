@@ -44,6 +44,7 @@ int cli_fail_err(const struct cli *cli, enum vg_err code, const struct vg_error 
     case VG_E_DENIED:
     case VG_E_VERSION:
     case VG_E_UNSUPPORTED:
+    case VG_E_EXISTS:
         return VG_EXIT_CONFIG;
     default:
         return VG_EXIT_FAIL;
@@ -273,6 +274,10 @@ int main(int argc, char **argv)
         return usage("which command?");
     }
     cli.command = find_command(argv + at, argc - at, &used);
+    if (cli.command == NULL && at + 1 < argc && strcmp(argv[at + 1], "--help") == 0 &&
+        cli_help_group(argv[at], stdout)) {
+        return VG_EXIT_OK;
+    }
     if (cli.command == NULL) {
         return usage("unknown command '%s%s%s'", argv[at], at + 1 < argc ? " " : "",
                      at + 1 < argc ? argv[at + 1] : "");

@@ -5,6 +5,28 @@
 
 static const char summary[] = "operate a Vigía site: devices, topics, alarms";
 
+static void command_line(const struct cli_command *c, FILE *to)
+{
+    char usage[64];
+
+    (void)snprintf(usage, sizeof(usage), "%s%s%s", c->name, c->args[0] == '\0' ? "" : " ", c->args);
+    (void)fprintf(to, "  %-28s %s\n", usage, c->summary);
+}
+
+bool cli_help_group(const char *group, FILE *to)
+{
+    size_t len = strlen(group);
+    bool found = false;
+
+    for (size_t i = 0; i < cli_command_count; i++) {
+        if (strncmp(cli_commands[i].name, group, len) == 0 && cli_commands[i].name[len] == ' ') {
+            command_line(&cli_commands[i], to);
+            found = true;
+        }
+    }
+    return found;
+}
+
 void cli_help(FILE *to)
 {
     (void)fprintf(to,
@@ -12,12 +34,7 @@ void cli_help(FILE *to)
                   "Usage: vigia [OPTIONS] COMMAND [ARGUMENTS]\n\nCommands:\n",
                   summary);
     for (size_t i = 0; i < cli_command_count; i++) {
-        const struct cli_command *c = &cli_commands[i];
-        char usage[64];
-
-        (void)snprintf(usage, sizeof(usage), "%s%s%s", c->name, c->args[0] == '\0' ? "" : " ",
-                       c->args);
-        (void)fprintf(to, "  %-28s %s\n", usage, c->summary);
+        command_line(&cli_commands[i], to);
     }
     (void)fputs("\nOptions everywhere:\n"
                 "  --config FILE                configuration (default /etc/vigia/vigia.ini, if it "
@@ -48,7 +65,7 @@ void cli_help_command(const struct cli_command *c, FILE *to)
         char usage[64];
 
         (void)snprintf(usage, sizeof(usage), "--%s%s%s%s", o->name, o->value == NULL ? "" : " ",
-                       o->value == NULL ? "" : o->value, o->repeat ? "…" : "");
+                       o->value == NULL ? "" : o->value, o->repeat ? "..." : "");
         (void)fprintf(to, "  %-28s %s%s\n", usage, o->help, o->required ? " (required)" : "");
     }
 }

@@ -3,6 +3,8 @@
 
 #include "vigia/program.h"
 
+#include <sys/stat.h>
+
 static const char manual[] =
     "# DESCRIPTION\n\n"
     "*vigia-edge* reads sensors, keeps every reading in a buffer on the card, and sends them to a "
@@ -47,5 +49,6 @@ int main(int argc, char **argv)
         .start = vgi_agent_start,
         .stop = vgi_agent_stop,
     };
+    (void)umask(0077); /* the buffer holds what people do at home */
     return vg_program_main(&program, argc, argv);
 }

@@ -144,7 +144,7 @@ class Site(unittest.TestCase):
         self.vigia("log", "backup", copy)
         code, out, _ = run("--log", f"sqlite:{copy}", "--config", self.site / "vigia.ini", "--json", "device", "list")
         self.assertEqual((code, json.loads(out)["device"]), (0, "pi-1"))
-        self.assertIn("copy.db", self.vigia("log", "backup", copy, expect=1))
+        self.assertIn("copy.db", self.vigia("log", "backup", copy, expect=78))
 
     # ---- bad input: one line, the right code ----
 
@@ -226,6 +226,7 @@ class Site(unittest.TestCase):
             for where in (text, manual, completion):
                 self.assertIn(word, where)
         self.assertEqual(run("device", "add", "--help")[1].count("--sensor"), 1)
+        self.assertEqual(run("device", "--help")[1].count("  device "), 6)
         script = completion + "\nCOMP_WORDS=(vigia device r); COMP_CWORD=2; _vigia; echo ${COMPREPLY[*]}\n"
         out = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True).stdout
         self.assertEqual(sorted(out.split()), ["remove", "revoke", "rotate"])
