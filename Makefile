@@ -5,6 +5,7 @@
 #   make test         set up, build, run every test               make check             the gate: format, warnings, layers, …
 #   make arm64 armhf  cross-compile the agent                     make bench             figures, as ratios
 #   make fuzz         every fuzz target, SECONDS each (default 60)  make asan tsan         the tests under sanitizers
+#   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
 #   make clean        remove build/ and demo-run/
 SHELL := /bin/bash
 LOG ?= sqlite
@@ -14,7 +15,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench fuzz asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all setup build demo test check bench evidence measurements fuzz asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -77,6 +78,14 @@ fuzz:
 	@cmake --build --preset fuzz -j $(JOBS)
 	@tests/fuzz/run build/fuzz $(SECONDS_EACH)
 
+# Hours. PARTS="a b" runs only these parts; tests/evidence/run --list says which there are and which have a result.
+evidence: build
+	@cross/setup test check kafka
+	@cross/kafka/fetch >/dev/null
+	@tests/evidence/run $(PARTS)
+measurements:
+	@tests/evidence/run --page
+
 # Draws the picture in docs/architecture.md, and writes the manual pages, from what the build and the programs say themselves.
 house: build
 	@docs/house $(BUILD)/house.txt docs/architecture.md
@@ -87,4 +96,4 @@ clean:
 	rm -rf build demo-run bench-run
 
 help:
-	@sed -n '4,9s/^# *//p' Makefile
+	@sed -n '4,10s/^# *//p' Makefile
