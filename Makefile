@@ -6,6 +6,7 @@
 #   make arm64 armhf  cross-compile the agent                     make bench             figures, as ratios
 #   make fuzz         every fuzz target, SECONDS each (default 60)  make asan tsan         the tests under sanitizers
 #   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
+#   make sweep        a fault at every point between a reading and its alarm
 #   make clean        remove build/ and demo-run/
 SHELL := /bin/bash
 LOG ?= sqlite
@@ -15,7 +16,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench evidence measurements fuzz asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all setup build demo test check bench evidence measurements fuzz faults sweep asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -39,7 +40,7 @@ test:
 	@cross/kafka/fetch >/dev/null && cross/jars tests/interop/californium >/dev/null
 	@cmake --preset host >$(BUILD).configure.log 2>&1 || { cat $(BUILD).configure.log; exit 1; }
 	@cmake --build --preset host -j $(JOBS)
-	@$(MAKE) --no-print-directory arm-test
+	@$(MAKE) --no-print-directory arm-test faults
 	@tests/run $(BUILD)
 
 # The unit tests of lib and the agent as arm64 programs under emulation, the agent built for armhf, and its size.
@@ -64,6 +65,16 @@ asan tsan coverage:
 	@cmake --preset $@ >build/$@.configure.log 2>&1 || { cat build/$@.configure.log; exit 1; }
 	@cmake --build --preset $@ -j $(JOBS)
 	@tests/run build/$@
+
+# The programs with fault points, under sanitizers: for the sweeps only.
+faults:
+	@cmake --preset faults >build/faults.configure.log 2>&1 || { cat build/faults.configure.log; exit 1; }
+	@cmake --build --preset faults -j $(JOBS)
+
+# Every fault point on both logs. make test has a short form.
+sweep: build faults
+	@cmake --build --preset host -j $(JOBS)
+	@tests/sweep/points
 
 bench: build
 	@cross/setup kafka

@@ -13,6 +13,7 @@
 #include "vigia/devices.h"
 #include "vigia/dlog_admin.h"
 #include "vigia/dlog_processor.h"
+#include "vigia/fault.h"
 #include "vigia/log.h"
 #include "vigia/program.h"
 #include "vigia/random.h"
@@ -107,6 +108,9 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
     vgi_metrics_event(event->kind);
     p->alarm->urgent = true;
     append(p->alarm, VG_TOPIC_ALARMS, p->number, vg_span_str(event->sensor), vg_span(json, len));
+    if (VG_FAULT(ALARM_OUTPUT)) {
+        p->alarm->broken = true;
+    }
 }
 
 static int64_t on_period(void *arg, const char *device, const char *sensor)
@@ -278,6 +282,9 @@ static void store_states(struct alarm *a)
         while (p->engine != NULL && !a->broken &&
                vg_alarm_engine_next_dirty(p->engine, a->buf, &key, &value)) {
             append(a, VG_TOPIC_ALARM_STATE, i, key, value);
+            if (VG_FAULT(ALARM_STATE)) {
+                a->broken = true;
+            }
         }
     }
 }
@@ -305,10 +312,12 @@ static void commit(struct alarm *a)
         drop(a, "append");
         return;
     }
-    enum vg_err rc = vg_dlog_processor_commit(a->processor, &err);
+    enum vg_err rc = VG_FAULT(ALARM_BEFORE_COMMIT) ? vg_fail(&err, VG_E_AGAIN, "fault point")
+                                                   : vg_dlog_processor_commit(a->processor, &err);
     a->commit_waits = rc == VG_E_AGAIN;
     switch (rc) {
     case VG_OK:
+        (void)VG_FAULT(ALARM_AFTER_COMMIT);
         vgi_metrics_commit();
         break;
     case VG_E_AGAIN:
@@ -375,9 +384,13 @@ static bool batch(struct alarm *a)
     if (rc != VG_OK || a->failed) {
         return false;
     }
+    if (got > 0) {
+        (void)VG_FAULT(ALARM_POLLED);
+    }
     a->deadlines_left = DEADLINES_MAX;
     for (size_t i = 0; i < got && !a->failed && !a->broken; i++) {
         on_record(a, &a->records[i]);
+        (void)VG_FAULT(ALARM_APPLIED);
     }
     a->uncommitted = a->uncommitted || got > 0;
     for (int32_t i = 0; i < a->part_count && !a->failed; i++) {

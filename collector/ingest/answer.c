@@ -1,6 +1,7 @@
 /* Answers: on the acknowledgement when the log was quick, by themselves when it was not. */
 #include "inside.h"
 
+#include "vigia/fault.h"
 #include "vigia/log.h"
 
 static coap_pdu_code_t code_of(enum vg_coap code)
@@ -58,7 +59,7 @@ static void send_answer(struct vgi_collector *c, struct vgi_pending *p)
                            : p->confirmable ? COAP_MESSAGE_CON
                                             : COAP_MESSAGE_NON;
     coap_mid_t mid = p->held ? p->mid : coap_new_message_id(coap);
-    coap_pdu_t *pdu = message(p, type, mid, true);
+    coap_pdu_t *pdu = VG_FAULT(COLLECTOR_BEFORE_ANSWER) ? NULL : message(p, type, mid, true);
 
     if (pdu == NULL) {
         vg_log_error("no-memory", "for=answer");
@@ -66,6 +67,7 @@ static void send_answer(struct vgi_collector *c, struct vgi_pending *p)
     }
     vgi_answer_fill(c, pdu, &verdict, c->conf->retry_after_ms);
     (void)coap_send(coap, pdu);
+    (void)VG_FAULT(COLLECTOR_AFTER_ANSWER);
 }
 
 void vgi_answer(struct vgi_collector *c, struct vgi_pending *p)

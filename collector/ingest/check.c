@@ -1,6 +1,8 @@
 /* Decides what a request deserves. */
 #include "check.h"
 
+#include "vigia/fault.h"
+
 static void refuse(struct vgi_verdict *v, enum vg_coap code, const char *reason)
 {
     v->code = code;
@@ -77,6 +79,7 @@ void vgi_check(const struct vgi_request *r, struct vg_batch *batch, struct vgi_v
         refuse(v, VG_COAP_BAD_REQUEST, vg_reason_name((enum vg_reason)batch->reason));
         return;
     }
+    (void)VG_FAULT(COLLECTOR_DECODED);
     if (batch->count > r->max_batch) {
         refuse(v, VG_COAP_TOO_LARGE, "batch-size");
         return;
@@ -90,5 +93,6 @@ void vgi_check(const struct vgi_request *r, struct vg_batch *batch, struct vgi_v
         refuse_readings(batch, v);
         return;
     }
+    (void)VG_FAULT(COLLECTOR_AUTHORISED);
     vg_batch_identify(batch, r->device->name, &v->identity);
 }

@@ -1,6 +1,7 @@
 /* The CoAP side: resources, what a request is, repeated messages, the port. */
 #include "inside.h"
 
+#include "vigia/fault.h"
 #include "vigia/log.h"
 
 #include <assert.h>
@@ -107,7 +108,7 @@ static void wait_for_log(struct vgi_collector *c, struct vgi_session *s, const c
     struct vgi_pending *p = NULL;
 
     if (s->exchanges.waiting_count < VGI_SESSION_PENDING_MAX) {
-        p = vgi_pool_take(&c->pool);
+        p = VG_FAULT(COLLECTOR_PENDING) ? NULL : vgi_pool_take(&c->pool);
     }
     if (p == NULL || token.length > sizeof(p->token)) {
         vgi_count(VGI_M_PENDING_FULL);
@@ -129,6 +130,7 @@ static void wait_for_log(struct vgi_collector *c, struct vgi_session *s, const c
         answer_now(c, response, VG_COAP_UNAVAILABLE, c->conf->retry_after_ms);
         return;
     }
+    (void)VG_FAULT(COLLECTOR_SUBMITTED);
     p->session = s;
     coap_session_reference(s->coap);
     vgi_exchange_add(&s->exchanges, p);
@@ -171,7 +173,8 @@ static void handle(struct vgi_collector *c, coap_session_t *coap, const coap_pdu
     struct vg_span queries[QUERIES_MAX];
     struct vgi_request request;
 
-    if (s == NULL) {
+    (void)VG_FAULT(COLLECTOR_DATAGRAM);
+    if (s == NULL || VG_FAULT(COLLECTOR_SESSION)) {
         answer_now(c, response, VG_COAP_UNAUTHORIZED, 0);
         return;
     }

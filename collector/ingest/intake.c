@@ -1,6 +1,7 @@
 /* The log side: readings in, verdicts out; heartbeats; refused payloads. */
 #include "inside.h"
 
+#include "vigia/fault.h"
 #include "vigia/log.h"
 #include "vigia/record.h"
 
@@ -27,7 +28,7 @@ static void on_reading_verdict(void *arg, const struct vg_dlog_verdict *verdict)
     struct vgi_collector *c = p->owner;
 
     log_is(c, verdict);
-    if (verdict->result == VG_OK) {
+    if (verdict->result == VG_OK && !VG_FAULT(COLLECTOR_VERDICT)) {
         vgi_count(VGI_M_READINGS);
     } else {
         vgi_count(VGI_M_READINGS_FAILED);
@@ -51,6 +52,9 @@ bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const stru
     for (size_t i = 0; i < batch->count; i++) {
         const struct vg_reading *reading = &batch->readings[i];
         enum vg_err rc = vg_record_encode(reading, value, sizeof(value), &len);
+        if (rc == VG_OK && VG_FAULT(COLLECTOR_APPEND)) {
+            rc = VG_E_FULL;
+        }
         if (rc == VG_OK) {
             rc = vg_dlog_append(c->appender, VG_TOPIC_READINGS, -1, vg_span_str(reading->sensor),
                                 vg_span(value, len), on_reading_verdict, p);
@@ -64,7 +68,11 @@ bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const stru
             break;
         }
         p->outstanding++;
+        if (i == 0) {
+            (void)VG_FAULT(COLLECTOR_APPENDED_FIRST);
+        }
     }
+    (void)VG_FAULT(COLLECTOR_APPENDED_LAST);
     return p->outstanding > 0;
 }
 

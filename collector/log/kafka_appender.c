@@ -6,6 +6,7 @@
  * replaced: what it still held fails, what comes after goes to the new one. Records that it had
  * written stay, so the repeats that follow are for readers to see through. */
 #include "kafka_appender.h"
+#include "vigia/fault.h"
 #include "vigia/log.h"
 
 #include <inttypes.h>
@@ -73,6 +74,7 @@ static void slot_settle(struct appender *a, struct slot *s, struct vg_dlog_verdi
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
     (void)rk;
+    (void)VG_FAULT(LOG_GROUP_COMMITTED);
     slot_settle(opaque, m->_private, verdict_of(m));
 }
 
@@ -231,6 +233,7 @@ enum vg_err vgi_kafka_append(void *appender, enum vg_topic t, int32_t partition,
         slot_free(a, s);
         return refusal(code);
     }
+    (void)VG_FAULT(LOG_GROUP_WRITTEN);
     return VG_OK;
 }
 

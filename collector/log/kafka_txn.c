@@ -7,6 +7,8 @@
  * to end the program. */
 #include "kafka_processor.h"
 
+#include "vigia/fault.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -264,6 +266,9 @@ enum vg_err vgi_kafka_txn_commit_now(struct vgi_kafka_processor *p, struct vg_er
     if (rc == VG_OK) {
         rc = send_positions(p, until, err);
     }
+    if (rc == VG_OK && VG_FAULT(LOG_TXN_WRITTEN)) {
+        rc = vg_fail(err, VG_E_AGAIN, "fault point");
+    }
     if (rc != VG_OK) {
         return rc;
     }
@@ -275,6 +280,7 @@ enum vg_err vgi_kafka_txn_commit_now(struct vgi_kafka_processor *p, struct vg_er
         rc = error == NULL ? VG_OK : settle(p, error, "committing a transaction", until, err);
     }
     if (rc == VG_OK) {
+        (void)VG_FAULT(LOG_TXN_COMMITTED);
         ended(p);
         p->moved = false;
     }

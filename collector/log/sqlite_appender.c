@@ -8,6 +8,7 @@
  * steps. */
 #include "sqlite_db.h"
 
+#include "vigia/fault.h"
 #include "vigia/log.h"
 
 #include <errno.h>
@@ -139,7 +140,13 @@ static enum vg_err write_group(struct appender *a, struct item *first, struct it
         }
     }
     *rest = it;
-    return vgi_writer_commit(&a->w, err);
+    if (VG_FAULT(LOG_GROUP_WRITTEN)) {
+        vgi_writer_rollback(&a->w);
+        return vg_fail(err, VG_E_AGAIN, "fault point");
+    }
+    rc = vgi_writer_commit(&a->w, err);
+    (void)VG_FAULT(LOG_GROUP_COMMITTED);
+    return rc;
 }
 
 static void tell(struct appender *a)

@@ -3,6 +3,8 @@
  * sqlite_owner.c. */
 #include "sqlite_processor.h"
 
+#include "vigia/fault.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -216,8 +218,12 @@ enum vg_err vgi_sqlite_commit(void *self, struct vg_error *err)
     enum vg_err rc = vgi_writer_begin(&p->w, err);
     if (rc == VG_OK) {
         rc = put_all(p, err);
+        if (rc == VG_OK && VG_FAULT(LOG_TXN_WRITTEN)) {
+            rc = vg_fail(err, VG_E_AGAIN, "fault point");
+        }
         if (rc == VG_OK) {
             rc = vgi_writer_commit(&p->w, err);
+            (void)VG_FAULT(LOG_TXN_COMMITTED);
         } else {
             vgi_writer_rollback(&p->w);
         }

@@ -2,6 +2,8 @@
  * one transaction. */
 #include "inner.h"
 
+#include "vigia/fault.h"
+
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -207,13 +209,25 @@ static bool evict_age(struct vg_buffer *b, struct change *c)
     return true;
 }
 
+/* Where a test kills the program; says that the commit may go on. */
+static bool fault_before_commit(const struct change *c)
+{
+    if (c->inserted[VG_BUFFER_URGENT] + c->inserted[VG_BUFFER_ROUTINE] > 0) {
+        (void)VG_FAULT(EDGE_BEFORE_COMMIT);
+    }
+    if (c->settled > 0) {
+        (void)VG_FAULT(EDGE_BEFORE_DELETE);
+    }
+    return true;
+}
+
 static bool transact(struct vg_buffer *b, const uint64_t *tails, bool sweep, struct change *c)
 {
     return vgi_store_begin(&b->store) && insert_rings(b, tails, c) && apply_settled(b, c) &&
            (!b->anchor_dirty || vgi_store_anchor(&b->store, b->newest)) &&
            (!sweep || evict_age(b, c)) && evict_bytes(b, c) &&
            (!b->gaps_dirty || vgi_store_gaps_save(&b->store, b->gaps, b->gap_count)) &&
-           vgi_store_commit(&b->store);
+           fault_before_commit(c) && vgi_store_commit(&b->store);
 }
 
 static void account(struct vg_buffer *b, const uint64_t *tails, const uint64_t *seqs,
@@ -281,6 +295,12 @@ bool vgi_commit(struct vg_buffer *b)
         b->gap_count = gap_count;
         vgi_writer_fault(b);
         return false;
+    }
+    if (c.inserted[VG_BUFFER_URGENT] + c.inserted[VG_BUFFER_ROUTINE] > 0) {
+        (void)VG_FAULT(EDGE_ROW_COMMITTED);
+    }
+    if (c.settled > 0) {
+        (void)VG_FAULT(EDGE_AFTER_DELETE);
     }
     if (sweep) {
         b->sweep_at = vg_mono_add_ms(start, VGI_SWEEP_MS);

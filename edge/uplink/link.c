@@ -1,6 +1,7 @@
 /* Sessions and requests: the only calls into libcoap that know CoAP. */
 #include "link.h"
 
+#include "vigia/fault.h"
 #include "vigia/registry.h"
 
 #include <assert.h>
@@ -96,7 +97,8 @@ static coap_response_t on_response(coap_session_t *session, const coap_pdu_t *se
     (void)mid;
     struct vg_uplink *u = coap_session_get_app_data(session);
     coap_bin_const_t token = coap_pdu_get_token(received);
-    if (u == NULL || token.length != TOKEN_BYTES || token.s[0] >= VG_UPLINK_LANES) {
+    if (u == NULL || token.length != TOKEN_BYTES || token.s[0] >= VG_UPLINK_LANES ||
+        VG_FAULT(EDGE_ANSWER_READ)) {
         return COAP_RESPONSE_OK;
     }
     uint32_t request;
@@ -213,5 +215,6 @@ bool vgi_link_send(struct vg_uplink *u, const struct vgi_action *a)
         coap_delete_pdu(pdu);
         return false;
     }
-    return coap_send(u->session, pdu) != COAP_INVALID_MID; /* takes the pdu in any case */
+    /* Takes the pdu in any case. */
+    return coap_send(u->session, pdu) != COAP_INVALID_MID && !VG_FAULT(EDGE_REQUEST_SENT);
 }

@@ -1,0 +1,259 @@
+"""A small site of real programs for the sweeps: a log, a collector, the alarm processor, agents, and a device that is ours.
+
+The programs come from a build with fault points (preset faults); what checks them, the command line and the device's CoAP client,
+from the plain build. A device posts a story and notes every 2.04, whoever dies meanwhile; the checker reads the log anew.
+Everything is in one folder, every wait has a deadline, and only processes started here are ended."""
+import configparser
+import json
+import os
+import pathlib
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "checker")]
+import checker  # noqa: E402
+from ports import free_port  # noqa: E402
+
+PATIENCE_S = 60
+QUIET = {"ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
+         "LSAN_OPTIONS": "exitcode=98"}
+SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion `", "WARNING: ThreadSanitizer")
+
+
+class Failure(Exception):
+    """The product did not keep a promise."""
+
+
+def wait_for(what, condition, patience=PATIENCE_S):
+    """The first true result of condition(); a Failure when `patience` seconds have passed."""
+    end = time.monotonic() + patience
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > end:
+            raise Failure(f"waited {patience} s in vain: {what}")
+        time.sleep(0.01)  # between two looks, not instead of one
+
+
+class Program:
+    def __init__(self, name, command, folder, env):
+        self.name, self.command, self.env = name, [str(c) for c in command], env
+        self.path = folder / f"{name}.log"
+        self.process, self.begin = None, 0
+
+    def start(self, **env):
+        with open(self.path, "ab") as log:
+            self.begin = log.tell()
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                            env={**os.environ, **QUIET, **self.env, **env})
+        return self
+
+    def told(self):
+        """What it has written since its start."""
+        with open(self.path, "rb") as log:
+            log.seek(self.begin)
+            return log.read().decode(errors="replace")
+
+    def ended(self):
+        return self.process.poll() is not None
+
+    def kill(self):
+        if self.process is not None and not self.ended():
+            self.process.kill()
+        if self.process is not None:
+            self.process.wait(20)
+
+    def stop(self):
+        """Ends it as an operator would; its exit code."""
+        if not self.ended():
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(25)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failure(f"{self.name} did not end on SIGTERM") from None
+
+    def complaints(self):
+        """What a sanitizer or an assertion said since its start."""
+        return [line for line in self.told().splitlines() if any(word in line for word in SANITIZER_WORDS)]
+
+
+class Site:
+    def __init__(self, folder, programs, plain, log="sqlite"):
+        self.dir, self.bin, self.plain = pathlib.Path(folder), pathlib.Path(programs), pathlib.Path(plain)
+        self.site, self.port, self.log = self.dir / "site", free_port(), log
+        self.running, self.events_from = [], 0
+
+    def __enter__(self):
+        self.dir.mkdir(parents=True)
+        init = ["init", "--dir", self.site, "--listen", f"127.0.0.1:{self.port}"]
+        if self.log != "sqlite":
+            init += ["--log", self.log, "--replication", "1", "--partitions", "2"]
+        self.run(self.plain / "bin" / "vigia", *init)
+        self.cli("device", "add", "pi", "--sensor", "p*", "--period", "1h", "--collector", f"127.0.0.1:{self.port}", "--out",
+                 self.dir / "pi.ini")
+        provision = configparser.ConfigParser()
+        provision.read(self.dir / "pi.ini")
+        self.psk = provision["uplink"]["psk"]
+        return self
+
+    def __exit__(self, kind, *exc):
+        for p in self.running:
+            p.kill()
+
+    @staticmethod
+    def run(*command):
+        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60)
+        if done.returncode != 0:
+            raise Failure(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip()[-500:]}")
+        return done.stdout
+
+    def cli(self, *words):
+        return self.run(self.plain / "bin" / "vigia", "--config", self.site / "vigia.ini", *words)
+
+    def program(self, name, *words):
+        p = Program(name, [self.bin / words[0], *words[1:]], self.dir, {})
+        self.running.append(p)
+        return p
+
+    def collector(self, *sets):
+        return self.program("collector", "vigia-collector", "--config", self.site / "collector.ini", "--set", "metrics.listen=",
+                            "--set", "collector.heartbeat=60s", *(w for s in sets for w in ("--set", s)))
+
+    def alarm(self, *sets, config=None):
+        return self.program("alarm", "vigia-alarm", "--config", config or self.site / "alarm.ini", "--set", "metrics.listen=", "--set",
+                            "rules.window=1h", "--set", "supervision.factor=100", *(w for s in sets for w in ("--set", s)))
+
+    def agent(self, name, scenario):
+        story, start_ms = self.dir / f"{name}.story", int(time.time() * 1000)
+        story.write_text(scenario)
+        return self.program(name, "vigia-edge", "--config", self.site / "edge.ini", *(w for s in (
+            "metrics.listen=", f"device.provisioning={self.dir}/pi.ini", "device.clock=trusted", f"buffer.path={self.dir}/{name}.db",
+            "buffer.group=100ms", "uplink.backoff_min=50ms", "uplink.backoff_max=500ms", "uplink.response_timeout=1s", f"source sensors.scenario={story}",
+            f"source sensors.ledger={self.dir}/{name}.ledger", f"source sensors.start_ms={start_ms}") for w in ("--set", s)))
+
+    def listening(self, p):
+        """Waits until a collector has opened its port; False when it ended before."""
+        wait_for(f"{p.name} listens or ends", lambda: "listening" in p.told() or p.ended())
+        return not p.ended()
+
+    def topic(self, name):
+        return [json.loads(line) for line in self.cli("topic", "read", name, "--from-beginning", "--json").splitlines()]
+
+    def events(self):
+        return self.topic("alarms")
+
+    def oracle_states(self):
+        """The states that an undisturbed processor makes of the same readings in a copy of the log (SQLite only)."""
+        copy = self.dir / "oracle.db"
+        self.cli("log", "backup", copy)
+        with sqlite3.connect(copy) as db:
+            ids = {name.rsplit(".", 1)[1]: number for number, name in db.execute("SELECT id, name FROM topic")}
+            for name in ("alarms", "alarm-state"):
+                db.execute(f"DELETE FROM r{ids[name]}")
+                db.execute("UPDATE topic SET next=0, trimmed=0 WHERE id=?", (ids[name],))
+            db.execute("UPDATE pos SET next=0")
+        db.close()
+        words = ("--config", self.site / "vigia.ini", "--log", f"sqlite:{copy}")
+        p = self.alarm(f"log.url=sqlite:{copy}", "processor.settle=0ms").start()
+        wait_for("the oracle has caught up", lambda: "partition-caught-up" in p.told())
+        p.stop()
+        return states_of(self.run(self.plain / "bin" / "vigia", *words, "topic", "read", "alarm-state", "--from-beginning", "--json"))
+
+    def states(self):
+        return states_of(self.cli("topic", "read", "alarm-state", "--from-beginning", "--json"))
+
+
+def states_of(text):
+    """{sensor: its last state as text}. Without seen_ms, which is stored when something else changes: it depends on where a batch ends."""
+    records = [json.loads(line) for line in text.splitlines()]
+    return {r["key"]: json.dumps({k: v for k, v in r["value"].items() if k != "seen_ms"}, sort_keys=True) for r in records if r["value"]}
+
+
+class Device:
+    """Posts readings as one device, again and again until it hears 2.04; knows what it has been promised."""
+
+    def __init__(self, site, fixture):
+        self.site, self.fixture, self.client = site, fixture, None
+        self.store = os.urandom(8).hex()
+        self.seq, self.ledger, self.promised = 1, [], []
+
+    def close(self):
+        if self.client is not None:
+            self.client.kill()
+            self.client.wait(10)
+            self.client.stdin.close()
+            self.client.stdout.close()
+            self.client = None
+
+    def ask(self, line, alive):
+        """One line to the client and its answer; None when the collector has died over it."""
+        if self.client is None:
+            self.client = subprocess.Popen([self.fixture, "client", "127.0.0.1", str(self.site.port), "pi", self.site.psk, "cid", "0"],
+                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        try:
+            self.client.stdin.write(line + "\n")
+            self.client.stdin.flush()
+        except BrokenPipeError:
+            self.close()
+            return "none"
+        end = time.monotonic() + PATIENCE_S
+        while not select.select([self.client.stdout], [], [], 0.01)[0]:
+            if not alive():
+                # What it has answered before it died is under way still.
+                if select.select([self.client.stdout], [], [], 0.05)[0]:
+                    break
+                self.close()
+                return None
+            if time.monotonic() > end:
+                raise Failure("a request had no end")
+        answer = self.client.stdout.readline().split()
+        return answer[0] if answer else "none"
+
+    def post(self, readings, alive):
+        """One request; `readings` are (sensor, quantity, value). Returns the answer's code, "none", or None when `alive` says no."""
+        now = time.time()
+        if not readings[0].get("seq"):
+            for r in readings:
+                r.update(seq=self.seq, at=self.seq, wall=now)
+                self.seq += 1
+                self.ledger.append({"at": r["at"], "sensor": r["sensor"], "kind": "event", "wall_ms": int(now * 1000),
+                                    "ok": r["name"] == "ok",
+                                    **{q: r["value"] if q == r["name"] else None for q in checker.QUANTITIES}})
+        pack = []
+        for r in readings:
+            base = {"bn": r["sensor"] + "/", "bt": r["wall"], "n": r["name"]}
+            base["v" if isinstance(r["value"], float) else "vb"] = r["value"]
+            pack.append(base)
+            if r["name"] != "ok":
+                pack.append({"n": "at", "v": r["at"]})
+        body = json.dumps(pack).encode().hex()
+        first = readings[0]["seq"]
+        code = self.ask(f"post v1/readings 110 {body} store={self.store} lane=u seq={first}", alive)
+        if code == "2.04":
+            self.promised += [("pi", self.store, "u", r["seq"]) for r in readings]
+        return code
+
+
+def check(site, device, ledgers, expected, kills=(), window_ms=1500):
+    """Problems of the whole log against the promises: what was acknowledged is visible to a fresh reader, once; the alarms are those
+    of the story; the states are the oracle's."""
+    records = site.topic("readings")
+    verdict = checker.check_readings((device.ledger if device else []) + ledgers, records, kills, window_ms)
+    problems = list(verdict.problems)
+    stored = {checker.identity(r["value"]) for r in records if "heartbeat" not in r["value"]}
+    promised = device.promised if device else []
+    problems += [f"false 2.04: {who}" for who in promised if who not in stored]
+    problems += checker.check_alarms(site.events(), expected)
+    if site.log == "sqlite":
+        found, oracle = site.states(), site.oracle_states()
+        for sensor in sorted(set(found) | set(oracle)):
+            if sensor.startswith("p") and sensor != "pi" and found.get(sensor) != oracle.get(sensor):
+                problems.append(f"state of {sensor}: {found.get(sensor)}, the oracle says {oracle.get(sensor)}")
+    return problems, verdict, len(promised)
