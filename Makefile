@@ -107,4 +107,4 @@ clean:
 	rm -rf build demo-run bench-run
 
 help:
-	@sed -n '4,10s/^# *//p' Makefile
+	@sed -n '4,11s/^# *//p' Makefile
