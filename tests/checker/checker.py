@@ -5,22 +5,55 @@ It shares no code with the product and reads only files and the command line's J
     ledger    JSON lines of the emulated sensors (docs/scenario.md), with `stamp on`
     readings  JSON lines of `vigia topic read readings --from-beginning --json`
     alarms    JSON lines of `vigia topic read alarms --from-beginning --json`
+
+This module judges readings, and alarms against a list; by_rules.py judges alarms against a second implementation of the rules. Every
+problem is a text that begins with its kind, and has it as `kind`.
 """
 import json
-from collections import defaultdict
+import re
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 QUANTITIES = ("motion", "smoke", "temperature", "max_temperature")
+EVENTS = ("alive", "gap", "storage", "clock")
+KINDS = ("lost", "duplicated", "reordered", "wrong time", "changed", "invented", "false alarm", "missed alarm", "wrong alarm",
+         "duplicate strike", "duplicate alarm id", "late")
+# How far the time of a stored reading may be from the moment of the story: the agent finds that moment from two looks at two clocks.
+TIME_TOLERANCE_MS = 500
+# The clocks of agent and collector are one clock here; only rounding and a small correction lie between them.
+RECEIVED_TOLERANCE_MS = 1000
+
+
+class Problem(str):
+    """A sentence with its kind."""
+
+    kind = ""
+
+
+def problem(kind, text):
+    assert kind in KINDS, kind
+    out = Problem(f"{kind}: {text}")
+    out.kind = kind
+    return out
+
+
+def counted(problems):
+    """How many of each kind, all kinds named."""
+    count = Counter(p.kind for p in problems)
+    return {kind: count[kind] for kind in KINDS}
 
 
 @dataclass
 class Verdict:
-    sent: int = 0           # messages that the sensors gave to their agents
-    stored: int = 0         # of these, in the log (each counted once)
-    again: int = 0          # records that repeat an identity: at-least-once delivery, harmless
-    excused: int = 0        # lost with an agent that was killed, within its group-commit window
-    device_events: int = 0  # alive, gap, storage, clock
+    sent: int = 0            # messages that the sensors gave to their agents
+    stored: int = 0          # of these, in the log (each counted once)
+    again: int = 0           # records that repeat an identity: at-least-once delivery, harmless
+    excused: int = 0         # lost with an agent that was killed, within its group-commit window
+    excused_urgent: int = 0  # of these, urgent ones: said, and the agent died in their commit
+    evicted: int = 0         # given up by an agent whose buffer was full, and told by it
+    device_events: int = 0   # alive, gap, storage, clock
     heartbeats: int = 0
+    delays_ms: list = field(default_factory=list)  # from said to received, of those stored
     problems: list = field(default_factory=list)
 
 
@@ -40,90 +73,228 @@ def identity(reading):
     return reading["device"], reading.get("store"), reading.get("lane"), reading.get("seq")
 
 
-def check_readings(ledger, records, kills=(), window_ms=1500):
-    """`kills`: (wall time in ms at which an agent was killed, its sensors as a predicate). `window_ms`: what a kill may cost, the
-    agent's group of 1 s and the commit itself."""
-    verdict = Verdict(sent=len(ledger))
-    seen = {}
-    found = defaultdict(set)
-    last = {}
-    oks = defaultdict(int)
-    for record in records:
-        value = record["value"]
-        if "heartbeat" in value:
-            verdict.heartbeats += 1
-            continue
-        if value["sensor"] != record["key"]:
-            verdict.problems.append(f"record of {value['sensor']} has key {record['key']}")
-        if value["sensor"] == value["device"]:
-            verdict.device_events += 1
-            continue
+def is_urgent(line):
+    """As an agent judges it: an OK, or an active reading."""
+    hot = line["temperature"] is not None and line["max_temperature"] is not None and line["temperature"] > line["max_temperature"]
+    return bool(line["ok"] or line["motion"] or line["smoke"] or hot)
+
+
+class Clocks:
+    """What the agents' clocks were ahead of the true one, and since when: {"device", "wall_ms" (true), "offset_ms"}, in order."""
+
+    def __init__(self, steps=()):
+        self.steps = defaultdict(list)
+        for step in steps:
+            self.steps[step["device"]].append((step["wall_ms"], step["offset_ms"]))
+
+    def any(self):
+        return bool(self.steps)
+
+    def in_force(self, device, begin_ms, end_ms):
+        """Every offset that held at some moment of the stretch; a step counts as having held 1.5 s before it was noticed."""
+        found, now = set(), 0
+        for at, offset in self.steps.get(device, ()):
+            if at > end_ms:
+                break
+            if at > begin_ms - 1500:
+                found.add(now)
+            now = offset
+        found.add(now)
+        return found
+
+
+class _Records:
+    """The log's side: each identity once, in the log's order."""
+
+    def __init__(self, records, verdict):
+        self.verdict = verdict
+        self.by_identity = {}
+        self.stamped = defaultdict(list)  # (sensor, at) -> values
+        self.oks = defaultdict(list)      # sensor -> values
+        self.told_gaps = Counter()        # device -> readings that it said it gave up
+        last = {}
+        for record in records:
+            value = record["value"]
+            if "heartbeat" in value:
+                verdict.heartbeats += 1
+                continue
+            if value["sensor"] != record["key"]:
+                self.say("changed", f"record of {value['sensor']} has key {record['key']}")
+            self.once(value, last)
+
+    def say(self, kind, text):
+        self.verdict.problems.append(problem(kind, text))
+
+    def once(self, value, last):
         who = identity(value)
-        if who in seen:
-            verdict.again += 1
-            if seen[who] != value["sensor"]:
-                verdict.problems.append(f"identity {who} is used by {seen[who]} and {value['sensor']}")
-            continue
-        seen[who] = value["sensor"]
-        lane = (value["sensor"],) + who[:3]
+        first = self.by_identity.get(who) if who[3] is not None else None
+        if first is not None:
+            self.verdict.again += 1
+            if {**first, "received_ms": 0} != {**value, "received_ms": 0} and not self.same_but_time(first, value):
+                self.say("duplicated", f"identity {who} is used by {first['sensor']} and {value['sensor']}: {first} and {value}")
+            return
         if who[3] is not None:
-            if who[3] <= last.get(lane, 0):
-                verdict.problems.append(f"reordered: {value['sensor']} seq {who[3]} after {last[lane]}")
+            self.by_identity[who] = value
+            lane = (value["sensor"],) + who[:3]
+            if who[3] <= last.get(lane, -1):
+                self.say("reordered", f"{value['sensor']} seq {who[3]} after {last[lane]}")
             last[lane] = who[3]
-        if value.get("ok"):
-            # An OK travels alone, without a stamp: the n-th one stored is the n-th one said.
-            at = ("ok", oks[value["sensor"]])
-            oks[value["sensor"]] += 1
+        if any(name in value for name in EVENTS):
+            self.verdict.device_events += 1
+            told = re.search(r"\bcount=(\d+)", str(value.get("gap", "")))
+            self.told_gaps[value["device"]] += int(told.group(1)) if told else 0
+        elif value.get("ok"):
+            self.oks[value["sensor"]].append(value)
         else:
-            at = value.get("x", {}).get("at")
-        found[(value["sensor"], at)].add((who, json.dumps(value, sort_keys=True)))
+            self.stamped[(value["sensor"], value.get("x", {}).get("at"))].append(value)
+
+    @staticmethod
+    def same_but_time(a, b):
+        """A reading sent again after a clock step, or as an age, has the same identity and content under another time."""
+        free = ("received_ms", "time_ms")
+        return {k: v for k, v in a.items() if k not in free} == {k: v for k, v in b.items() if k not in free}
+
+    def holes(self):
+        """Numbers that are missing inside a lane of a store, per device: an agent numbers without holes."""
+        lanes = defaultdict(set)
+        for device, store, lane, seq in self.by_identity:
+            lanes[device, store, lane].add(seq)
+        for (device, store, lane), seqs in sorted(lanes.items()):
+            missing = set(range(min(seqs), max(seqs) + 1)) - seqs
+            if missing:
+                yield device, store, lane, sorted(missing)
+
+
+def _match_oks(lines, values, true_ms, clocks):
+    """An OK travels alone, without a stamp: it is known by its time. {id(line): values}"""
+    out, rest, left = defaultdict(list), [], []
+    pending = sorted(lines, key=lambda line: line["at"])
+    for value in values:
+        best, best_off = None, TIME_TOLERANCE_MS + 1
+        if value.get("quality") == "synced":
+            for line in pending:
+                for offset in clocks.in_force(value["device"], true_ms(line), value["received_ms"] + RECEIVED_TOLERANCE_MS):
+                    off = abs(value["time_ms"] - true_ms(line) - offset)
+                    if off < best_off:
+                        best, best_off = line, off
+        if best is None:
+            rest.append(value)
+        else:
+            out[id(best)].append(value)
+    left = [line for line in pending if id(line) not in out]
+    while rest and left and rest[0].get("quality") != "synced":  # without a time of its own: in order
+        out[id(left.pop(0))].append(rest.pop(0))
+    return out, rest
+
+
+def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=None, start_ms=None, clocks=None, kept=()):
+    """`kills`: (wall time in ms at which an agent was killed, its sensors as a predicate). `window_ms`: what a kill may cost, the
+    agent's group of 1 s and the commit itself; `urgent_window_ms`: the commit of an urgent reading alone. `start_ms`: when the story
+    began (default: what the ledger shows). `kept`: identities that a killed agent's card held; each must be in the log."""
+    verdict = Verdict(sent=len(ledger))
+    clocks = clocks or Clocks()
+    urgent_window_ms = window_ms if urgent_window_ms is None else urgent_window_ms
+    log = _Records(records, verdict)
+    if start_ms is None:
+        start_ms = min((line["wall_ms"] - line["at"] for line in ledger), default=0)
+    true_ms = lambda line: start_ms + line["at"]
     expected = {}
-    said_oks = defaultdict(int)
+    oks = defaultdict(list)
     for line in ledger:
-        key = line["at"]
+        key = (line["sensor"], line["at"], line["ok"])
+        if key in expected:
+            log.say("duplicated", f"the ledger tells a message twice: {key}")
+        expected[key] = line
         if line["ok"]:
-            key = ("ok", said_oks[line["sensor"]])
-            said_oks[line["sensor"]] += 1
-        expected[(line["sensor"], key)] = line
-    if len(expected) != len(ledger):
-        verdict.problems.append("the ledger tells a message twice")
-    for key, line in expected.items():
-        stored = found.pop(key, set())
-        if not stored:
-            excused = any(kill - window_ms <= line["wall_ms"] <= kill and mine(line["sensor"]) for kill, mine in kills)
-            verdict.excused += excused
-            if not excused:
-                verdict.problems.append(f"lost: {key[0]} at {line['at']} ms")
+            oks[line["sensor"]].append(line)
+    matched = {}
+    for sensor in set(oks) | set(log.oks):
+        found, rest = _match_oks(oks.get(sensor, []), log.oks.get(sensor, []), true_ms, clocks)
+        matched.update(found)
+        for value in rest:
+            log.say("invented", f"{sensor} never said OK at {value['time_ms'] - start_ms} ms ({identity(value)})")
+    stamped = dict(log.stamped)
+    lost = []
+    for line in expected.values():
+        values = matched.get(id(line), []) if line["ok"] else stamped.pop((line["sensor"], line["at"]), [])
+        if not values:
+            lost.append(line)
             continue
-        if len(stored) > 1:
-            verdict.problems.append(f"stored under {len(stored)} identities: {key[0]} at {key[1]} ms")
+        if len(values) > 1:
+            log.say("duplicated", f"stored under {len(values)} identities: {line['sensor']} at {line['at']} ms")
         verdict.stored += 1
-        value = json.loads(next(iter(stored))[1])
-        for name in QUANTITIES:
-            if not same(value.get(name), line[name]):
-                verdict.problems.append(f"{key[0]} at {key[1]} ms: {name} is {value.get(name)}, was {line[name]}")
-        if bool(value.get("ok")) != line["ok"]:
-            verdict.problems.append(f"{key[0]} at {key[1]} ms: ok is {value.get('ok')}, was {line['ok']}")
-        if value["received_ms"] < line["wall_ms"] - 1000:
-            verdict.problems.append(f"wrong time: {key[0]} received {value['received_ms']}, said {line['wall_ms']}")
-    for sensor, at in found:
-        verdict.problems.append(f"never said: {sensor} at {at}")
+        _check_value(log, line, values[0], true_ms(line), clocks)
+    for (sensor, at), values in stamped.items():
+        log.say("invented", f"{sensor} never said a reading at {at} ms ({identity(values[0])})")
+    _judge_lost(log, lost, kills, window_ms, urgent_window_ms, true_ms if clocks.any() else lambda line: line["wall_ms"])
+    for row in kept:
+        who = (row["device"], row["store"], row["lane"], row["seq"])
+        if who not in log.by_identity:
+            log.say("lost", f"{who} was on the card of its agent when that was killed")
     return verdict
+
+
+def _check_value(log, line, value, true_ms, clocks):
+    where = f"{line['sensor']} at {line['at']} ms"
+    for name in QUANTITIES:
+        if not same(value.get(name), line[name]):
+            log.say("changed", f"{where}: {name} is {value.get(name)}, was {line[name]}")
+    if bool(value.get("ok")) != line["ok"]:
+        log.say("changed", f"{where}: ok is {value.get('ok')}, was {line['ok']}")
+    if clocks.any():
+        delay = value["received_ms"] - true_ms
+    else:
+        delay = value["received_ms"] - line["wall_ms"]
+    if delay < -RECEIVED_TOLERANCE_MS and not clocks.steps.get("collector"):
+        log.say("wrong time", f"{where}: received {-delay} ms before it was said")
+    log.verdict.delays_ms.append(max(0, delay))
+    if value.get("quality") != "synced":
+        return
+    off = min(abs(value["time_ms"] - true_ms - offset)
+              for offset in clocks.in_force(value["device"], true_ms, value["received_ms"] + RECEIVED_TOLERANCE_MS))
+    if off > TIME_TOLERANCE_MS:
+        log.say("wrong time", f"{where}: stored with a time {off} ms away from it")
+
+
+def _judge_lost(log, lost, kills, window_ms, urgent_window_ms, said_ms):
+    verdict = log.verdict
+    room = sum(log.told_gaps.values())
+    for line in lost:
+        window = urgent_window_ms if is_urgent(line) else window_ms
+        if any(kill - window <= said_ms(line) <= kill + 5 and mine(line["sensor"]) for kill, mine in kills):
+            verdict.excused += 1
+            verdict.excused_urgent += is_urgent(line)
+        elif verdict.evicted < room:
+            verdict.evicted += 1
+        else:
+            what = "urgent" if is_urgent(line) else "routine"
+            log.say("lost", f"{line['sensor']} at {line['at']} ms ({what}, said at {line['wall_ms']})")
+    told = Counter(log.told_gaps)
+    for device, store, lane, missing in log.holes():
+        explained = min(told[device], len(missing))
+        told[device] -= explained
+        if explained < len(missing):
+            log.say("lost", f"{device} store {store} lane {lane}: {len(missing) - explained} numbers missing, first {missing[:3]}")
+
+
+def check_ids(records):
+    """Each alarm is raised once."""
+    raised = Counter(r["value"]["alarm_id"] for r in records if r["value"]["event"] == "raised")
+    return [problem("duplicate alarm id", f"{alarm} was raised {n} times") for alarm, n in sorted(raised.items()) if n > 1]
 
 
 def check_alarms(records, expected, ignored_types=("collector",)):
     """`expected`: {sensor: ["raised motion", …]} in order; a sensor that is not named must have no event. Returns problems."""
     told = defaultdict(list)
-    ids = defaultdict(list)
     for record in records:
         event = record["value"]
-        if event.get("type") in ignored_types:
-            continue
-        told[event["sensor"]].append(f"{event['event']} {event['type']}")
-        if event["event"] == "raised":
-            ids[event["alarm_id"]].append(event)
-    problems = [f"raised {len(events)} times: {alarm}" for alarm, events in ids.items() if len(events) > 1]
+        if event.get("type") not in ignored_types:
+            told[event["sensor"]].append(f"{event['event']} {event['type']}")
+    problems = check_ids([r for r in records if r["value"].get("type") not in ignored_types])
     for sensor in sorted(set(told) | set(expected)):
         if told[sensor] != expected.get(sensor, []):
-            problems.append(f"{sensor}: told {told[sensor] or 'nothing'}, expected {expected.get(sensor) or 'nothing'}")
+            more = Counter(told[sensor]) - Counter(expected.get(sensor, []))
+            fewer = Counter(expected.get(sensor, [])) - Counter(told[sensor])
+            kind = "missed alarm" if fewer else "false alarm" if more else "wrong alarm"
+            problems.append(problem(kind, f"{sensor}: told {told[sensor] or 'nothing'}, expected {expected.get(sensor) or 'nothing'}"))
     return problems
