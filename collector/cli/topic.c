@@ -225,9 +225,10 @@ static int read_records(struct cli *cli, struct vg_dlog_reader *reader,
         if (count > 0) {
             (void)fflush(stdout);
             last = vg_now_mono(clock);
-        } else if (!plan->follow && vg_dlog_reader_caught_up(reader)) {
-            break;
-        } else if (plan->follow && vg_mono_diff_ms(vg_now_mono(clock), last) >= plan->timeout_ms) {
+        }
+        /* Without --follow all that was there at open is enough: others may go on writing. */
+        if (plan->follow ? vg_mono_diff_ms(vg_now_mono(clock), last) >= plan->timeout_ms
+                         : vg_dlog_reader_caught_up(reader)) {
             break;
         }
     }

@@ -117,6 +117,23 @@ class Site(unittest.TestCase):
 
     # ---- topics, alarms, log ----
 
+    def test_reading_a_topic_ends_while_others_write_to_it(self):
+        """A collector's heartbeats come faster than a reader waits for more: what came after its start is not waited for."""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        collector = subprocess.Popen([BIN / "vigia-collector", "--config", self.site / "collector.ini", "--set", "metrics.listen=",
+                                      "--set", f"collector.listen=127.0.0.1:{port}", "--set", "collector.heartbeat=100ms"],
+                                     stderr=subprocess.DEVNULL)
+        try:
+            # The first ends with its limit: from here on there is always something new.
+            self.vigia("topic", "read", "readings", "--from-beginning", "--follow", "--limit", "3")
+            for _ in range(3):
+                self.assertGreaterEqual(self.vigia("topic", "read", "readings", "--from-beginning").count("heartbeat"), 3)
+        finally:
+            collector.kill()
+            collector.wait(10)
+
     def test_topics_are_listed_described_counted_and_read(self):
         self.add()
         rows = [json.loads(line) for line in self.vigia("topic", "list", "--json").splitlines()]
