@@ -6,6 +6,7 @@
 #   make arm64 armhf  cross-compile the agent                     make bench             figures, as ratios
 #   make fuzz         every fuzz target, SECONDS each (default 60)  make asan tsan         the tests under sanitizers
 #   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
+#   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
 #   make sweep        a fault at every point between a reading and its alarm
 #   make clean        remove build/ and demo-run/
 SHELL := /bin/bash
@@ -16,7 +17,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench evidence measurements fuzz faults sweep asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all setup build demo test check bench evidence measurements fuzz faults sweep soak asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -81,6 +82,12 @@ bench: build
 	@cross/kafka/fetch >/dev/null
 	@tests/bench/agent.py --build $(BUILD)
 	@tests/bench/bench --programs $(BUILD)/bin
+
+# SECONDS is how long it hurts; the short form of it is a test (ctest -L soak).
+soak: build
+	@if [ "$(LOG)" = kafka ]; then cross/setup kafka && cross/kafka/fetch >/dev/null; fi
+	@tests/soak/soak --programs $(BUILD)/bin --log "$(LOG)" $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),60)) \
+	    $(if $(SEED),--seed $(SEED)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(FAULTS),--faults $(FAULTS))
 
 fuzz:
 	@cross/setup check

@@ -17,7 +17,7 @@ import argparse
 import heapq
 import json
 import random
-import select
+import selectors
 import signal
 import socket
 import sys
@@ -27,6 +27,7 @@ import time
 OLD_PORTS = 16  # a client's former source ports that still take answers
 REORDER_LIMIT_S = 0.2
 CLIENTS_MAX = 4096
+CLIENT_IDLE_S = 120  # a client that was silent for so long is forgotten, with its ports
 
 
 class _Client:
@@ -34,6 +35,7 @@ class _Client:
         self.address = address
         self.sockets = []  # newest last
         self.datagrams = 0
+        self.heard = time.monotonic()
         self.held = {}  # direction -> (deadline, data)
 
 
@@ -49,6 +51,9 @@ class UdpProxy:
         self._front.bind(listen)
         self.port = self._front.getsockname()[1]
         self._clients, self._owner = {}, {}
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._front, selectors.EVENT_READ)
+        self._next_sweep = time.monotonic() + CLIENT_IDLE_S
         self._later, self._order = [], 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -63,6 +68,7 @@ class UdpProxy:
     def stop(self):
         self._stop.set()
         self._thread.join(5)
+        self._selector.close()
         for s in [self._front, *self._owner]:
             s.close()
 
@@ -78,12 +84,28 @@ class UdpProxy:
             s.connect(self.to)
             client.sockets.append(s)
             self._owner[s] = client
+            self._selector.register(s, selectors.EVENT_READ)
             while len(client.sockets) > OLD_PORTS:
-                old = client.sockets.pop(0)
-                del self._owner[old]
-                old.close()
+                self._drop(client.sockets.pop(0))
         client.datagrams += 1
         return client.sockets[-1]
+
+    def _drop(self, s):
+        self._selector.unregister(s)
+        del self._owner[s]
+        s.close()
+
+    def _sweep(self):
+        """Forgets clients that are gone: each start of a program is a new one."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + CLIENT_IDLE_S / 4
+        for address, client in list(self._clients.items()):
+            if now - client.heard > CLIENT_IDLE_S:
+                del self._clients[address]
+                while client.sockets:
+                    self._drop(client.sockets.pop())
 
     def _deliver(self, client, direction, data):
         try:
@@ -147,21 +169,24 @@ class UdpProxy:
 
     def _run(self):
         while not self._stop.is_set():
-            readable, _, _ = select.select([self._front, *self._owner], [], [], self._timers())
-            for s in readable:
+            ready = self._selector.select(self._timers())
+            self._sweep()
+            for s in [key.fileobj for key, _ in ready]:
+                if s is not self._front and s not in self._owner:
+                    continue  # dropped a moment ago
                 try:
                     data, address = s.recvfrom(65535)
                 except OSError:
                     continue
                 if s is not self._front:
-                    if s in self._owner:
-                        self._pass(self._owner[s], "down", data)
+                    self._pass(self._owner[s], "down", data)
                     continue
                 client = self._clients.get(address)
                 if client is None:
                     if len(self._clients) >= CLIENTS_MAX:
                         continue
                     client = self._clients[address] = _Client(address)
+                client.heard = time.monotonic()
                 self._pass(client, "up", data)
 
 

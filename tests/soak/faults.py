@@ -1,0 +1,149 @@
+"""The faults of the soak, each a stream of acts of its own from the seed: (seconds to wait, what to do next).
+
+A stream is a generator that yields how long to wait before it is asked again; the soak's loop asks whichever is due. So the same seed
+gives the same acts in the same order, whatever other faults run beside it."""
+import random
+
+from world import BROKER, now_ms
+
+# How often each kind of program is killed. A collector that dies costs its agents the two retransmissions that tell them (RFC 7252:
+# 1 s and 2 s), so it dies less often than the others, or nothing would ever move.
+WEIGHTS = {"sqlite": {"agent": 0.4, "collector": 0.2, "processor": 0.4}, "kafka": {"agent": 0.5, "collector": 0.25, "processor": 0.25}}
+DOWN_S = (0.0, 0.15)  # a killed program is away for so long
+
+
+def kills(world, done):
+    """kill -9 of a random program, and its next start. `done.kills` counts."""
+    rng = random.Random(f"{world.args.seed}/kill")
+    weights = WEIGHTS[world.args.log]
+    groups = {"agent": [a for a in world.agents if not getattr(a, "spared", False)], "collector": world.collectors,
+              "processor": world.processors}
+    yield 2.0
+    while True:
+        yield rng.uniform(*world.args.gap)
+        kind = rng.choices(list(weights), list(weights.values()))[0]
+        program, down = rng.choice(groups[kind]), rng.uniform(*DOWN_S)
+        if not program.runs():
+            continue  # it ended by itself and begins again in a moment
+        act = world.kill(program)
+        program.held = True
+        yield down
+        program.held = False
+        program.start()
+        act["restart_ms"] = program.started_ms
+        del act  # the act is whole
+        done.kills += 1
+
+
+def brokers(world, done):
+    """kill -9 of one broker, then its next start; the next one dies when all are back."""
+    rng = random.Random(f"{world.args.seed}/broker")
+    nodes = world.args.brokers
+    yield 3.0
+    while True:
+        yield rng.uniform(*world.args.broker_gap)
+        node = rng.randrange(1, nodes + 1)
+        at = now_ms()
+        world.call([BROKER, "kill9", world.folder / "kafka", node])
+        world.note("acts", wall_ms=at, act="kill", what=f"broker-{node}", kind="broker")
+        act = world.notes["acts"][-1]
+        yield rng.uniform(0.2, 2.0)
+        act["restart_ms"] = now_ms()
+        world.call([BROKER, "restart", world.folder / "kafka", node])
+        act["ready_ms"] = now_ms()
+        del act
+        done.brokers += 1
+
+
+WEATHER = (  # what a network can be, and how often
+    (3, "good", {}),
+    (3, "lossy", {"loss": 0.3, "dup": 0.1, "reorder": 0.1}),
+    (2, "bad", {"loss": 0.5, "dup": 0.2, "reorder": 0.3, "corrupt": 0.05, "delay_ms": (1, 80)}),
+    (2, "slow", {"delay_ms": (200, 1500)}),
+    (2, "rebinding", {"rebind": 3, "rebind_after": 3}),
+    (1, "corrupting", {"corrupt": 0.3}),
+    (1, "blackhole", {"blackhole": True}),
+)
+CLEAR = {"loss": 0.0, "dup": 0.0, "reorder": 0.0, "corrupt": 0.0, "delay_ms": (0, 0), "rebind": 0, "rebind_after": 0, "blackhole": False}
+
+
+def network(world, done):
+    """Each way to a collector has its own weather, which changes every few seconds."""
+    rng = random.Random(f"{world.args.seed}/net")
+    while True:
+        yield rng.uniform(0.5, 3.0)
+        proxy = rng.choice(world.proxies)
+        _, name, settings = rng.choices(WEATHER, [w[0] for w in WEATHER])[0]
+        for key, value in {**CLEAR, **settings}.items():
+            setattr(proxy, key, value)
+        world.note("acts", wall_ms=now_ms(), act=f"network {name}", what=f"way-{world.proxies.index(proxy) + 1}", kind="network")
+        done.weathers += 1
+
+
+def clear_network(world):
+    for proxy in world.proxies:
+        for key, value in CLEAR.items():
+            setattr(proxy, key, value)
+
+
+AGENT_STEPS_MS = (-86_400_000, -3_600_000, -30_000, -2_000, 2_000, 30_000, 3_600_000, 86_400_000)
+COLLECTOR_STEPS_MS = (-20_000, -2_000, 2_000, 20_000)  # less than what the processor takes for a wrong clock
+
+
+def clocks(world, done):
+    """The wall clock of an agent or a collector steps, stays wrong for a while, and steps back."""
+    rng = random.Random(f"{world.args.seed}/clock")
+    while True:
+        yield rng.uniform(1.0, 4.0)
+        of_agent = rng.random() < 0.75
+        who = rng.choice(world.agents if of_agent else world.collectors)
+        right = who.clock.offset_ms != 0
+        who.clock.step(0 if right else rng.choice(AGENT_STEPS_MS if of_agent else COLLECTOR_STEPS_MS))
+        world.note("acts", wall_ms=now_ms(), act=f"clock {who.clock.offset_ms} ms", what=who.name, kind="clock")
+        done.steps += 1
+
+
+def right_clocks(world):
+    for who in world.agents + world.collectors:
+        if who.clock.offset_ms != 0:
+            who.clock.step(0)
+
+
+def disks(world, done):
+    """The disk of one agent's card, or of the log, is full for a while."""
+    rng = random.Random(f"{world.args.seed}/disk")
+    while True:
+        yield rng.uniform(3.0, 8.0)
+        folder = rng.choice(world.mounts)
+        name = "log" if folder == world.site else "card"
+        balloon = folder / "balloon"
+        world.note("acts", wall_ms=now_ms(), act="disk full", what=name, kind="disk")
+        fill(balloon)
+        yield rng.uniform(0.5, 4.0)
+        balloon.unlink(missing_ok=True)
+        world.note("acts", wall_ms=now_ms(), act="disk free", what=name, kind="disk")
+        del balloon
+        done.full_disks += 1
+
+
+def fill(path):
+    block = b"\0" * 4096
+    with open(path, "wb", buffering=0) as file:
+        try:
+            for _ in range(1 << 20):
+                file.write(block * 64)
+        except OSError:
+            pass
+        try:
+            for _ in range(64):
+                file.write(block)
+        except OSError:
+            pass
+
+
+def clear_disks(world):
+    for folder in world.mounts:
+        (folder / "balloon").unlink(missing_ok=True)
+
+
+STREAMS = {"kill": kills, "net": network, "clock": clocks, "disk": disks, "broker": brokers}
