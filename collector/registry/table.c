@@ -278,9 +278,10 @@ const struct vg_device *vg_devices_find_sensor(const struct vg_devices *t, struc
         return found;
     }
     found = find_pattern(t, sensor.at, sensor.len, '\0');
-    size_t longest =
-        sensor.len < VG_DEVICE_PATTERN_MAX - 1 ? sensor.len : VG_DEVICE_PATTERN_MAX - 1;
-    for (size_t len = longest + 1; found == NULL && len-- > 0;) {
+    /* The star stands for at least one character: no prefix is as long as the sensor. */
+    size_t shorter =
+        sensor.len < VG_DEVICE_PATTERN_MAX ? sensor.len : (size_t)VG_DEVICE_PATTERN_MAX;
+    for (size_t len = shorter; found == NULL && len-- > 0;) {
         if (t->prefixes[len] > 0) {
             found = find_pattern(t, sensor.at, len, '*');
         }

@@ -307,6 +307,8 @@ static void the_most_specific_active_device_answers_for_a_sensor(void **state)
     assert_string_equal(owner(t, "hall-11"), "one");
     assert_string_equal(owner(t, "hall-12"), "hall1");
     assert_string_equal(owner(t, "hall-2"), "hall");
+    assert_string_equal(owner(t, "hall-1"), "hall"); /* a star is at least one character here too */
+    assert_string_equal(owner(t, "hall-"), "all");
     assert_string_equal(owner(t, "x"), "hall");
     assert_string_equal(owner(t, "kitchen"), "all");
     assert_string_equal(owner(t, "hall1"), "hall1"); /* a device's own name */
