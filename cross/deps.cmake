@@ -7,11 +7,11 @@
 # names for the architecture built for. Headers are SYSTEM; each target brings all it must be linked with. Each also brings its version floor as
 # a definition (VG_FLOOR_SQLITE=3051003), for programs that check again at start what they were really linked with.
 #
-# VIGIA_DEPS_VARIANT may be empty, "asan" or "tsan": libraries built with that sanitizer (cross/deps build --asan).
+# VIGIA_DEPS_VARIANT may be empty, "asan", "tsan" or "fuzz": libraries built with that sanitizer (cross/deps build --asan).
 #
 # Sets VIGIA_DEPS_PREFIX and VIGIA_DEPS_TARGET.
 
-set(VIGIA_DEPS_VARIANT "" CACHE STRING "third-party libraries: empty, asan or tsan")
+set(VIGIA_DEPS_VARIANT "" CACHE STRING "third-party libraries: empty, asan, tsan or fuzz")
 
 if(CMAKE_CROSSCOMPILING)
   set(VIGIA_DEPS_TARGET "${VIGIA_ARM}")
