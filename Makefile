@@ -4,7 +4,7 @@
 #   make              build every program for this machine        make demo [LOG=kafka]  watch the whole path work
 #   make test         set up, build, run every test               make check             the gate: format, warnings, layers, …
 #   make arm64 armhf  cross-compile the agent                     make bench             figures, as ratios
-#   make fuzz         every fuzz target, SECONDS each (default 60)  make asan tsan         the tests under sanitizers
+#   make fuzz         every fuzz target, SECONDS_EACH=60          make asan tsan         the tests under sanitizers
 #   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
 #   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
 #   make sweep        a fault at every point between a reading and its alarm
@@ -91,10 +91,10 @@ soak: build
 
 fuzz:
 	@cross/setup check
-	@cross/deps build --target host
+	@cross/deps build --target host --fuzz
 	@cmake --preset fuzz >build/fuzz.configure.log 2>&1 || { cat build/fuzz.configure.log; exit 1; }
 	@cmake --build --preset fuzz -j $(JOBS)
-	@tests/fuzz/run build/fuzz $(SECONDS_EACH)
+	@tests/fuzz/run --seconds $(SECONDS_EACH) --jobs $(JOBS) --coverage $(foreach t,$(TARGET),--target $(t))
 
 # Hours. PARTS="a b" runs only these parts; tests/evidence/run --list says which there are and which have a result.
 evidence: build

@@ -1,8 +1,9 @@
 /* Any bytes as a configuration file. What loads must dump, and the dump must load as the same
  * object. */
+#include "require.h"
+
 #include "vigia/conf.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -58,13 +59,6 @@ static const struct vg_conf_table table = {
     .each_count = 1,
     .object_size = sizeof(struct object),
 };
-
-static void require(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
 
 /* Writes the bytes to a file in memory and loads it. */
 static enum vg_err load(const void *bytes, size_t len, struct object *out, struct vg_error *err)

@@ -1,8 +1,8 @@
 /* Any bytes as a row of the buffer, with the right checksum so that what follows it is reached.
  * What decodes encodes to a row that decodes to the same. */
 #include "../../../edge/buffer/row.h"
+#include "../require.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -23,9 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     /* Compared as bytes: a decoded number may be a NaN, which equals nothing. */
     size_t len = vgi_row_encode(&r, again);
-    if (!vgi_row_decode(vg_span(again, len), &back) || vgi_row_encode(&back, third) != len ||
-        memcmp(again, third, len) != 0) {
-        abort();
-    }
+    require(vgi_row_decode(vg_span(again, len), &back));
+    require(vgi_row_encode(&back, third) == len && memcmp(again, third, len) == 0);
     return 0;
 }

@@ -1,15 +1,9 @@
 /* Any bytes as a scenario: parsed within its bounds, or refused in one line that names the file. */
+#include "../require.h"
+
 #include "../../../edge/source/sim/scenario.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-static void require(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

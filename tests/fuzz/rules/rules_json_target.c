@@ -1,8 +1,10 @@
 /* Any bytes as a stored state and as a command. What is read must be written again so that it reads
  * the same, and the rules must live with it. */
+#include "../require.h"
+
 #include "vigia/rules_json.h"
 
-#include <stdlib.h>
+#include <stdint.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -11,9 +13,7 @@ static void ignore(void *arg, const struct vg_alarm_event *event)
     char out[VG_ALARM_EVENT_MAX];
     size_t len;
     (void)arg;
-    if (vg_alarm_event_encode(event, out, sizeof(out), &len) != VG_OK) {
-        abort();
-    }
+    require(vg_alarm_event_encode(event, out, sizeof(out), &len) == VG_OK);
 }
 
 static void see(void *arg, const struct vg_alarm_view *view)
@@ -33,12 +33,10 @@ static void state(struct vg_span json)
     if (vg_rules_state_decode(json, &s, NULL) != VG_OK) {
         return;
     }
-    if (vg_rules_state_encode(&s, one, sizeof(one), &len) != VG_OK ||
-        vg_rules_state_decode(vg_span(one, len), &again, NULL) != VG_OK ||
-        vg_rules_state_encode(&again, two, sizeof(two), &len_again) != VG_OK ||
-        !vg_span_eq(vg_span(one, len), vg_span(two, len_again))) {
-        abort();
-    }
+    require(vg_rules_state_encode(&s, one, sizeof(one), &len) == VG_OK);
+    require(vg_rules_state_decode(vg_span(one, len), &again, NULL) == VG_OK);
+    require(vg_rules_state_encode(&again, two, sizeof(two), &len_again) == VG_OK);
+    require(vg_span_eq(vg_span(one, len), vg_span(two, len_again)));
     vg_alarm_views(&s, see, NULL);
     vg_rules_conf_default(&conf);
     m.has = VG_HAS_SMOKE;
@@ -56,11 +54,10 @@ static void command(struct vg_span json)
     char out[2 * VG_COMMAND_JSON_MAX];
     struct vg_command c, again;
     size_t len;
-    if (vg_command_decode(json, &c, NULL) == VG_OK &&
-        (vg_command_encode(&c, out, sizeof(out), &len) != VG_OK ||
-         (len <= VG_COMMAND_JSON_MAX &&
-          vg_command_decode(vg_span(out, len), &again, NULL) != VG_OK))) {
-        abort();
+    if (vg_command_decode(json, &c, NULL) == VG_OK) {
+        require(vg_command_encode(&c, out, sizeof(out), &len) == VG_OK);
+        require(len > VG_COMMAND_JSON_MAX ||
+                vg_command_decode(vg_span(out, len), &again, NULL) == VG_OK);
     }
 }
 

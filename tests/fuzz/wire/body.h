@@ -3,24 +3,18 @@
 #ifndef VIGIA_FUZZ_WIRE_BODY_H
 #define VIGIA_FUZZ_WIRE_BODY_H
 
+#include "../require.h"
+
 #include "vigia/record.h"
 #include "vigia/senml.h"
 
 #include <stdint.h>
-#include <stdlib.h>
 
 #define FUZZ_NOW_MS 1793194820500LL
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct vg_batch fuzz_batch;
-
-static inline void fuzz_require(bool condition)
-{
-    if (!condition) {
-        abort();
-    }
-}
 
 /* A reading that was accepted can be stored, and comes back the same. */
 static inline void fuzz_record(const struct vg_reading *r)
@@ -30,9 +24,9 @@ static inline void fuzz_record(const struct vg_reading *r)
     enum vg_record_kind kind;
     char line[VG_RECORD_MAX];
     size_t len;
-    fuzz_require(vg_record_encode(r, line, sizeof(line), &len) == VG_OK);
-    fuzz_require(vg_record_decode(vg_span(line, len), &kind, &back, &beat, NULL) == VG_OK);
-    fuzz_require(kind == VG_RECORD_READING && vg_reading_equal(r, &back));
+    require(vg_record_encode(r, line, sizeof(line), &len) == VG_OK);
+    require(vg_record_decode(vg_span(line, len), &kind, &back, &beat, NULL) == VG_OK);
+    require(kind == VG_RECORD_READING && vg_reading_equal(r, &back));
 }
 
 /* Accepted readings go into a pack and come out the same, unless a pack cannot carry them as they
@@ -49,13 +43,13 @@ static inline void fuzz_pack(enum vg_format format)
         count++;
     }
     struct vg_span made = vg_pack_finish(&pack);
-    fuzz_require(made.len <= sizeof(body));
+    require(made.len <= sizeof(body));
     if (count > 0) {
-        fuzz_require(vg_batch_decode(format, made, (struct vg_wall){FUZZ_NOW_MS}, &again, NULL) ==
-                     VG_OK);
-        fuzz_require(again.count == count);
+        require(vg_batch_decode(format, made, (struct vg_wall){FUZZ_NOW_MS}, &again, NULL) ==
+                VG_OK);
+        require(again.count == count);
         for (size_t i = 0; i < count; i++) {
-            fuzz_require(vg_reading_equal(&fuzz_batch.readings[i], &again.readings[i]));
+            require(vg_reading_equal(&fuzz_batch.readings[i], &again.readings[i]));
         }
     }
 }
@@ -65,10 +59,10 @@ static inline void fuzz_body(enum vg_format format, const uint8_t *data, size_t 
     struct vg_error err;
     struct vg_wall now = {FUZZ_NOW_MS};
     enum vg_err result = vg_batch_decode(format, vg_span(data, size), now, &fuzz_batch, &err);
-    fuzz_require(result == VG_OK || result == VG_E_INVALID || result == VG_E_RANGE);
-    fuzz_require((result == VG_E_INVALID) == (fuzz_batch.count == 0));
-    fuzz_require((result == VG_E_RANGE) == (fuzz_batch.refused > 0));
-    fuzz_require(fuzz_batch.offset <= size);
+    require(result == VG_OK || result == VG_E_INVALID || result == VG_E_RANGE);
+    require((result == VG_E_INVALID) == (fuzz_batch.count == 0));
+    require((result == VG_E_RANGE) == (fuzz_batch.refused > 0));
+    require(fuzz_batch.offset <= size);
     for (size_t i = 0; i < fuzz_batch.count; i++) {
         if (fuzz_batch.reasons[i] == VG_REASON_NONE) {
             fuzz_record(&fuzz_batch.readings[i]);
