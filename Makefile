@@ -3,7 +3,7 @@
 #
 #   make              build every program for this machine        make demo [LOG=kafka]  watch the whole path work
 #   make test         set up, build, run every test               make check             the gate: format, warnings, layers, …
-#   make arm64 armhf  cross-compile the agent                     make bench             figures, as ratios
+#   make arm64 armhf  cross-compile the agent                     make bench             how fast, in minutes
 #   make fuzz         every fuzz target, SECONDS_EACH=60          make asan tsan         the tests under sanitizers
 #   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
 #   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
@@ -78,10 +78,10 @@ sweep: build faults
 	@tests/sweep/points
 
 bench: build
-	@cross/setup kafka
+	@cross/setup bench kafka
 	@cross/kafka/fetch >/dev/null
-	@tests/bench/agent.py --build $(BUILD)
-	@tests/bench/bench --programs $(BUILD)/bin
+	@tests/bench/gate --build $(BUILD)
+	@tests/bench/bench all --programs $(BUILD)/bin
 
 # SECONDS is how long it hurts; the short form of it is a test (ctest -L soak).
 soak: build
@@ -98,7 +98,7 @@ fuzz:
 
 # Hours. PARTS="a b" runs only these parts; tests/evidence/run --list says which there are and which have a result.
 evidence: build
-	@cross/setup test check kafka
+	@cross/setup test check kafka bench
 	@cross/kafka/fetch >/dev/null
 	@tests/evidence/run $(PARTS)
 measurements:

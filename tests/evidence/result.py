@@ -110,12 +110,13 @@ def command_line(argv=None):
 
 
 class Result:
-    def __init__(self, part, title, *, method, not_covered, seed=None, command=None):
-        self._began = time.monotonic()
+    def __init__(self, part, title, *, method, not_covered, seed=None, command=None, began=None):
+        """`began`: time.time() of the beginning, where the result is made at the end."""
+        self._began = began or time.time()
         self._failures = []
         self.data = {"part": part, "title": title, "command": command or command_line(), "seed": seed, "method": method,
                      "not_covered": not_covered,
-                     "started": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": 0.0, "ok": False,
+                     "started": datetime.datetime.fromtimestamp(self._began, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": 0.0, "ok": False,
                      "figures": [], "raw": []}
 
     def figure(self, name, value, unit="", target=None, ok=None):
@@ -143,7 +144,7 @@ class Result:
         """Writes the result where --result was given (a None path writes nothing); returns the program's exit status."""
         if not self.data["figures"]:
             raise ValueError(f"part '{self.data['part']}' has no figures: it did nothing")
-        self.data.update(seconds=round(time.monotonic() - self._began, 1), ok=self.ok, machine=machine(), revision=revision(),
+        self.data.update(seconds=round(time.time() - self._began, 1), ok=self.ok, machine=machine(), revision=revision(),
                          sources=sources())
         if self._failures:
             self.data["failures"] = self._failures

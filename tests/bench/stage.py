@@ -1,0 +1,296 @@
+"""What every measurement stands on: a site on a log, programs pinned to cores, CPU time of each, and how quiet the machine was."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+from ports import free_port
+
+HERE = pathlib.Path(__file__).resolve().parent
+
+BROKER = HERE.parent / "support" / "kafka" / "broker"
+TICK = os.sysconf("SC_CLK_TCK")
+ROLES = ("collector", "alarm", "fleet", "broker", "other")
+LOGS = ("sqlite", "kafka")
+WAIT_S = 180
+# The collector limits each device; a benchmark is about the path, not about the limit.
+UNLIMITED = ["--set", "collector.request_rate=100000", "--set", "collector.request_burst=100000"]
+
+
+class BenchError(Exception):
+    """A measurement that does not count; one line."""
+
+
+def cpu_s(pid):
+    """User and system time of all threads, ended ones included."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def machine_s():
+    """Busy and stolen time of all cores together."""
+    f = [int(x) / TICK for x in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return f[0] + f[1] + f[2] + f[5] + f[6], f[7]
+
+
+def pins(text):
+    """'none', 'auto', or 'collector=0,alarm=1,fleet=1,broker=0+1': role -> set of cores; a role that is not named floats."""
+    cores = sorted(os.sched_getaffinity(0))
+    if text == "none":
+        return {}
+    if text == "auto":
+        # With two cores nothing pinned measured best (docs/measurements.md); with more, the collector and the processor get one each.
+        if len(cores) < 4:
+            return {}
+        rest = set(cores[2:])
+        return {"collector": {cores[0]}, "alarm": {cores[1]}, "fleet": rest, "broker": rest, "other": rest}
+    out = {}
+    for pair in text.split(","):
+        role, _, where = pair.partition("=")
+        try:
+            out[role] = {int(c) for c in where.split("+")}
+        except ValueError:
+            out[role] = set()
+        if role not in ROLES or not out[role] or not out[role] <= set(cores):
+            raise ValueError(f"'{pair}': accepted: {'|'.join(ROLES)}=CORE[+CORE…], cores {cores[0]} to {cores[-1]}")
+    return out
+
+
+def describe_pins(where):
+    if not where:
+        return "no program pinned"
+    return "pinned: " + ", ".join(f"{role} to core {'+'.join(map(str, sorted(c)))}" for role, c in where.items())
+
+
+def median(values):
+    return statistics.median(values)
+
+
+class Meter:
+    """CPU time of named processes over a span, and how much of the machine others took meanwhile."""
+
+    def __init__(self, **pids):
+        self.pids = {name: p if isinstance(p, list) else [p] for name, p in pids.items()}
+        self.began = time.monotonic()
+        self.machine = machine_s()
+        self.before = {name: self._cpu(name) for name in self.pids}
+
+    def _cpu(self, name):
+        return sum(cpu_s(p) for p in self.pids[name])
+
+    def spent(self, **known):
+        """name -> CPU seconds; `known` adds programs that have told theirs. other_pct, steal_pct: of all cores' time."""
+        wall = (time.monotonic() - self.began) * os.cpu_count()
+        out = {name: self._cpu(name) - self.before[name] for name in self.pids}
+        out.update(known)
+        busy, stolen = machine_s()
+        other = busy - self.machine[0] - sum(out.values())
+        return out, {"other_pct": max(0.0, 100 * other / wall), "steal_pct": 100 * (stolen - self.machine[1]) / wall}
+
+
+class Site:
+    def __init__(self, folder, url, broker_pids):
+        self.folder, self.url, self.broker_pids = folder, url, broker_pids
+        self.port = free_port()
+        self.metrics = {}
+
+    def ini(self, name):
+        return self.folder / "site" / f"{name}.ini"
+
+
+class Stage:
+    def __init__(self, args):
+        self.bin = pathlib.Path(args.programs).resolve()
+        self.helpers = self.bin.parent / "tests"
+        self.dir = pathlib.Path(args.dir).resolve()
+        self.pins = args.pin
+        self.began = time.time()
+        self.running, self.brokers = [], []
+        for needed in (self.bin / "vigia-collector", self.helpers / "bench_log", self.helpers / "udp_echo"):
+            if not needed.exists():
+                raise BenchError(f"{needed} is missing; build first (make build)")
+
+    # --- processes
+
+    def spawn(self, role, *command, log=None, **more):
+        cores = self.pins.get(role)
+        wrap = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if cores else []
+        with open(log or os.devnull, "wb") as err:
+            process = subprocess.Popen([*wrap, *map(str, command)], stdin=subprocess.DEVNULL, stderr=err, text=True,
+                                       stdout=more.pop("stdout", subprocess.DEVNULL), **more)
+        self.running.append(process)
+        return process
+
+    def helper(self, *words, timeout=600):
+        out = subprocess.run([self.helpers / words[0], *map(str, words[1:])], capture_output=True, text=True, timeout=timeout)
+        if out.returncode != 0:
+            raise BenchError(f"{words[0]} {words[1]}: {out.stderr.strip()}")
+        return out.stdout
+
+    def end(self, process):
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        if process in self.running:
+            self.running.remove(process)
+
+    def stop(self):
+        for process in list(self.running):
+            self.end(process)
+        for folder in self.brokers:
+            subprocess.run([BROKER, "stop", folder], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=60)
+        self.brokers = []
+
+    def close(self):
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    # --- a site
+
+    def site(self, name, log, devices=0):
+        folder = self.dir / name
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        site, words = Site(folder, f"sqlite:{folder / 'site' / 'log.db'}", []), []
+        if log == "kafka":
+            cores = self.pins.get("broker")
+            wrap = ["taskset", "-c", ",".join(map(str, sorted(cores)))] if cores else []
+            self.brokers.append(folder / "kafka")
+            out = subprocess.run([*wrap, BROKER, "start", folder / "kafka", "--bench", "--owner", str(os.getpid())], text=True,
+                                 stdout=subprocess.PIPE, timeout=180)
+            if out.returncode != 0:
+                raise BenchError("the Kafka broker did not start")
+            site.url = "kafka:" + dict(line.split("=", 1) for line in out.stdout.splitlines() if "=" in line)["bootstrap"]
+            words = ["--log", site.url, "--replication", "1", "--partitions", "4"]
+            site.broker_pids = [int(p.read_text().split()[0]) for p in (folder / "kafka").rglob("pid")]
+        subprocess.run([str(self.bin / "vigia"), "init", "--dir", folder / "site", "--listen", f"127.0.0.1:{site.port}", *words],
+                       check=True, stderr=subprocess.DEVNULL, timeout=120)
+        if devices:
+            self.helper("bench_log", "devices", site.url, folder / "site" / "vigia.key", devices, folder / "credentials")
+        return site
+
+    def collector(self, site):
+        return self._server(site, "collector", *UNLIMITED)
+
+    def alarm(self, site, *words):
+        return self._server(site, "alarm", *words)
+
+    def _server(self, site, name, *words):
+        port = site.metrics[name] = free_port(socket.SOCK_STREAM)
+        log = site.folder / f"{name}.log"
+        process = self.spawn(name, self.bin / f"vigia-{name}", "--config", site.ini(name), "--set", f"metrics.listen=127.0.0.1:{port}",
+                             *words, log=log)
+        deadline = time.monotonic() + WAIT_S
+        while not self._answers(port, "readyz"):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise BenchError(f"vigia-{name} did not become ready: {log.read_text(errors='replace').strip()[-300:]}")
+            time.sleep(0.02)  # between two looks
+        return process
+
+    @staticmethod
+    def _answers(port, what):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/{what}", timeout=2) as r:
+                return r.status == 200 and (r.read() or b" ")
+        except OSError:
+            return None
+
+    def figures(self, site, name):
+        page = self._answers(site.metrics[name], "metrics") or b""
+        lines = [line.rsplit(" ", 1) for line in page.decode().splitlines() if line and line[0] != "#"]
+        return {key: float(value) for key, value in lines}
+
+    def applied(self, site):
+        """Readings that the processor has applied."""
+        return self.figures(site, "alarm").get("vigia_alarm_readings_total", 0)
+
+    def wait_figure(self, site, name, figure, least):
+        """Until a program's counter has reached `least`."""
+        deadline = time.monotonic() + WAIT_S
+        while self.figures(site, name).get(figure, 0) < least:
+            if time.monotonic() > deadline:
+                raise BenchError(f"vigia-{name}: {figure} stays below {least}")
+            threading.Event().wait(0.05)
+
+    @staticmethod
+    def wait_alarms(least, path):
+        """Until a follower has written that many events."""
+        deadline = time.monotonic() + WAIT_S
+        while (got := path.read_text().count('"event":"raised"')) < least:
+            if time.monotonic() > deadline:
+                raise BenchError(f"{least} active readings acknowledged, but only {got} alarms came")
+            threading.Event().wait(0.1)
+
+    def wait_applied(self, site, readings, every=0.1, look=None):
+        """Until the processor has applied `readings`; `look` is called with each number seen."""
+        deadline, last = time.monotonic() + WAIT_S, -1
+        while True:
+            now = self.applied(site)
+            if look:
+                look(now)
+            if now >= readings:
+                return
+            if now != last:
+                last, deadline = now, time.monotonic() + WAIT_S
+            if time.monotonic() > deadline:
+                raise BenchError(f"the processor stays at {now:.0f} of {readings} readings")
+            threading.Event().wait(every)
+
+    def fleet(self, site, credentials=None, **sets):
+        words = {"collectors": f"127.0.0.1:{site.port}", "credentials": credentials or site.folder / "credentials", "grace": "30s", **sets}
+        return self.spawn("fleet", self.bin / "vigia-fleet", *[x for k, v in words.items() for x in ("--set", f"fleet.{k}={v}")],
+                          log=site.folder / "fleet.log", stdout=subprocess.PIPE)
+
+    def fleet_report(self, process, seconds):
+        out, _ = process.communicate(timeout=seconds + WAIT_S)
+        self.running.remove(process)
+        try:
+            return json.loads(out.splitlines()[-1])
+        except (IndexError, ValueError):
+            raise BenchError(f"vigia-fleet ended with {process.returncode} and said nothing") from None
+
+    def count(self, site, acknowledged):
+        """What the log holds; a figure counts only if every acknowledged reading is in it."""
+        held = json.loads(self.helper("bench_log", "count", site.url))
+        if acknowledged == 0:
+            raise BenchError("no reading was acknowledged")
+        if held["distinct"] < acknowledged:
+            raise BenchError(f"{acknowledged} readings were acknowledged, but the log holds {held['distinct']}")
+        return held
+
+    def echo_us(self, rounds=40000):
+        """The calibration: CPU time of one raw UDP datagram there and back."""
+        cores = self.pins.get("collector")
+        wrap = ["taskset", "-c", str(min(cores))] if cores else []
+        out = subprocess.run([*wrap, str(self.helpers / "udp_echo"), str(rounds)], capture_output=True, text=True, timeout=60, check=True)
+        return float(out.stdout.split()[0])
+
+
+def write_csv(path, rows):
+    """Rows that all have the same keys."""
+    if path is None:
+        return
+    def text(v):
+        return "" if v is None else f"{v:.6g}" if isinstance(v, float) else str(v)
+    path.write_text(",".join(rows[0]) + "\n" + "".join(",".join(text(v) for v in r.values()) + "\n" for r in rows))
+
+
+def table(head, rows):
+    """Aligned columns on standard output; the first column to the left."""
+    rows = [[str(c) for c in r] for r in [head, *rows]]
+    width = [max(len(r[i]) for r in rows) for i in range(len(head))]
+    for r in rows:
+        print("  ".join([r[0].ljust(width[0]), *(c.rjust(w) for c, w in zip(r[1:], width[1:]))]).rstrip())
+    sys.stdout.flush()
