@@ -9,6 +9,7 @@
 #include "vigia/dlog_admin.h"
 #include "vigia/log.h"
 #include "vigia/program.h"
+#include "vigia/record.h"
 
 #include <stdlib.h>
 
@@ -154,7 +155,8 @@ static enum vg_err open_log(struct vgi_collector *c, struct vg_error *err)
 static enum vg_err take_memory(struct vgi_collector *c, struct vg_error *err)
 {
     c->batch = calloc(1, sizeof(*c->batch));
-    if (c->batch == NULL ||
+    c->values = malloc((size_t)VG_BATCH_READINGS_MAX * VG_RECORD_MAX);
+    if (c->batch == NULL || c->values == NULL ||
         vgi_peers_new((size_t)c->conf->max_devices, c->conf->request_rate, c->conf->request_burst,
                       &c->peers) != VG_OK ||
         vgi_pool_init(&c->pool, (size_t)c->conf->max_pending, c) != VG_OK) {
@@ -297,6 +299,7 @@ void vgi_collector_stop(void *state)
     vgi_pool_done(&c->pool);
     vgi_peers_free(c->peers);
     vg_keys_close(c->keys);
+    free(c->values);
     free(c->batch);
     free(c);
 }

@@ -58,6 +58,7 @@ struct vgi_collector {
     uint8_t psk_bytes[VG_PSK_BYTES];
 
     struct vg_batch *batch;
+    char *values; /* room for its records: VG_BATCH_READINGS_MAX * VG_RECORD_MAX */
     struct vgi_verdict verdict;
     struct vgi_bucket rejected;
 

@@ -22,58 +22,53 @@ static void log_is(struct vgi_collector *c, const struct vg_dlog_verdict *verdic
     c->log_good = good;
 }
 
-static void on_reading_verdict(void *arg, const struct vg_dlog_verdict *verdict)
+static void on_readings_verdict(void *arg, const struct vg_dlog_verdict *verdict)
 {
     struct vgi_pending *p = arg;
     struct vgi_collector *c = p->owner;
 
     log_is(c, verdict);
-    if (verdict->result == VG_OK && !VG_FAULT(COLLECTOR_VERDICT)) {
-        vgi_count(VGI_M_READINGS);
-    } else {
-        vgi_count(VGI_M_READINGS_FAILED);
-        p->failed = true;
-    }
-    if (--p->outstanding == 0) {
-        vgi_answer(c, p);
-    }
+    p->failed = verdict->result != VG_OK || VG_FAULT(COLLECTOR_VERDICT);
+    vgi_count_many(p->failed ? VGI_M_READINGS_FAILED : VGI_M_READINGS, (int64_t)p->outstanding);
+    p->outstanding = 0;
+    vgi_answer(c, p);
 }
 
 bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const struct vg_batch *batch)
 {
-    char value[VG_RECORD_MAX];
-    size_t len = 0;
+    struct vg_dlog_entry entries[VG_BATCH_READINGS_MAX];
+    size_t used = 0;
+    enum vg_err rc = VG_OK;
 
-    /* Whole or not at all as far as the queue goes: the room is looked at before the first one. */
-    if (vg_dlog_appender_pending(c->appender) + batch->count > (size_t)c->conf->log.queue_max) {
+    for (size_t i = 0; i < batch->count && rc == VG_OK; i++) {
+        const struct vg_reading *reading = &batch->readings[i];
+        size_t len = 0;
+        rc = vg_record_encode(reading, c->values + used, VG_RECORD_MAX, &len);
+        entries[i] =
+            (struct vg_dlog_entry){vg_span_str(reading->sensor), vg_span(c->values + used, len)};
+        used += len;
+    }
+    if (rc == VG_OK && VG_FAULT(COLLECTOR_APPEND)) {
+        rc = VG_E_FULL;
+    }
+    if (rc == VG_OK) {
+        /* As one: a time limit or an error that took only some of a sensor's readings would leave
+         * its later ones in the log, and the repeated earlier ones would count as old. */
+        rc = vg_dlog_append_group(c->appender, VG_TOPIC_READINGS, entries, batch->count,
+                                  on_readings_verdict, p);
+    }
+    if (rc == VG_E_FULL) {
         vg_log_warn("log-queue-full", "queue_max=%" PRId64, c->conf->log.queue_max);
         return false;
     }
-    for (size_t i = 0; i < batch->count; i++) {
-        const struct vg_reading *reading = &batch->readings[i];
-        enum vg_err rc = vg_record_encode(reading, value, sizeof(value), &len);
-        if (rc == VG_OK && VG_FAULT(COLLECTOR_APPEND)) {
-            rc = VG_E_FULL;
-        }
-        if (rc == VG_OK) {
-            rc = vg_dlog_append(c->appender, VG_TOPIC_READINGS, -1, vg_span_str(reading->sensor),
-                                vg_span(value, len), on_reading_verdict, p);
-        }
-        if (rc != VG_OK) {
-            /* What is queued already may become durable: the device sends all of it again under the
-             * same identity. */
-            vg_log_warn("append-refused", "error=%s", vg_err_name(rc));
-            vgi_count(VGI_M_READINGS_FAILED);
-            p->failed = true;
-            break;
-        }
-        p->outstanding++;
-        if (i == 0) {
-            (void)VG_FAULT(COLLECTOR_APPENDED_FIRST);
-        }
+    if (rc != VG_OK) {
+        vg_log_warn("append-refused", "error=%s", vg_err_name(rc));
+        vgi_count_many(VGI_M_READINGS_FAILED, (int64_t)batch->count);
+        return false;
     }
-    (void)VG_FAULT(COLLECTOR_APPENDED_LAST);
-    return p->outstanding > 0;
+    p->outstanding = batch->count;
+    (void)VG_FAULT(COLLECTOR_APPENDED);
+    return true;
 }
 
 static void on_heartbeat_verdict(void *arg, const struct vg_dlog_verdict *verdict)

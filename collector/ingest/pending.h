@@ -1,6 +1,6 @@
 /* Requests that wait for the log, and the message ids that were answered lately.
  *
- *   take ─► one verdict per reading ─► the last one: answer
+ *   take ─► the verdict ─► answer
  *     └─ not answered within the hold time: empty acknowledgement, the answer follows by itself
  *
  * A fixed pool, a hold queue in order of arrival (all are held equally long), one list per session
@@ -29,7 +29,7 @@ struct vgi_pending {
     struct vg_mono since;
     struct vg_mono ack_by;
     size_t outstanding; /* readings without a verdict */
-    bool failed;        /* one of them is not durable */
+    bool failed;        /* they are not all durable */
     bool confirmable;
     bool held; /* in the hold queue: not acknowledged yet */
     uint16_t mid;

@@ -26,10 +26,11 @@ struct vgi_backend {
                           struct vg_error *err); /* NULL: unsupported */
 
     enum vg_err (*appender_open)(void *log, void **out, struct vg_error *err);
-    /* Key and value are within VG_DLOG_KEY_MAX and VG_DLOG_VALUE_MAX, the key is not empty,
-     * tombstones only on compacted topics. */
-    enum vg_err (*append)(void *a, enum vg_topic t, int32_t partition, struct vg_span key,
-                          struct vg_span value, vg_dlog_verdict_fn *fn, void *arg);
+    /* A group. Key and value are within VG_DLOG_KEY_MAX and VG_DLOG_VALUE_MAX, the key is not
+     * empty, tombstones only on compacted topics; 1 to VG_DLOG_GROUP_MAX of them. */
+    enum vg_err (*append)(void *a, enum vg_topic t, int32_t partition,
+                          const struct vg_dlog_entry *entries, size_t count, vg_dlog_verdict_fn *fn,
+                          void *arg);
     int (*appender_fd)(const void *a);
     enum vg_err (*appender_dispatch)(void *a, struct vg_error *err);
     size_t (*appender_pending)(const void *a);

@@ -119,18 +119,38 @@ static bool record_ok(enum vg_topic t, struct vg_span key, struct vg_span value)
            (value.at != NULL || vg_topic_spec(t)->cleanup == VG_CLEANUP_COMPACT);
 }
 
+static enum vg_err append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
+                          const struct vg_dlog_entry *entries, size_t count, vg_dlog_verdict_fn *fn,
+                          void *arg)
+{
+    if (partition < -1 || count < 1 || count > VG_DLOG_GROUP_MAX) {
+        return VG_E_RANGE;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!record_ok(t, entries[i].key, entries[i].value)) {
+            return VG_E_RANGE;
+        }
+    }
+    const enum vg_err rc = a->ops->append(a->impl, t, partition, entries, count, fn, arg);
+    if (rc == VG_E_FULL) {
+        a->refused += count;
+    }
+    return rc;
+}
+
 enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
                            struct vg_span key, struct vg_span value, vg_dlog_verdict_fn *fn,
                            void *arg)
 {
-    if (!record_ok(t, key, value) || partition < -1) {
-        return VG_E_RANGE;
-    }
-    const enum vg_err rc = a->ops->append(a->impl, t, partition, key, value, fn, arg);
-    if (rc == VG_E_FULL) {
-        a->refused++;
-    }
-    return rc;
+    const struct vg_dlog_entry one = {key, value};
+    return append(a, t, partition, &one, 1, fn, arg);
+}
+
+enum vg_err vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
+                                 const struct vg_dlog_entry *entries, size_t count,
+                                 vg_dlog_verdict_fn *fn, void *arg)
+{
+    return append(a, t, -1, entries, count, fn, arg);
 }
 
 int vg_dlog_appender_fd(const struct vg_dlog_appender *a)

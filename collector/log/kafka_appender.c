@@ -1,10 +1,16 @@
-/* The appender: every accepted record holds a slot until its delivery report, which becomes the
- * verdict.
+/* The appender: what one call appends holds a slot until the delivery report of its last record,
+ * which becomes the verdict.
  *
  * acks=all and idempotence are pinned: a verdict "durable" means that min.insync.replicas copies
- * are written, once and in order within the life of one producer. A producer with a fatal error is
- * replaced: what it still held fails, what comes after goes to the new one. Records that it had
- * written stay, so the repeats that follow are for readers to see through. */
+ * are written, once and in order within the life of one producer.
+ *
+ * No record is ever stored while an earlier one of its key is not. So the client never gives one up
+ * by itself: its own time limit, which it applies to records one by one, is off, and a record that
+ * a broker refuses for good ends the producer (gapless). The time limit is the slot's: when it has
+ * passed, the verdict is given, but the records stay in the client's queue, in their order and
+ * within its bounds, and may be stored later. A producer with a fatal error is replaced: what it
+ * still held fails, what comes after goes to the new one. Repeats are for readers to see through.
+ */
 #include "kafka_appender.h"
 #include "vigia/fault.h"
 #include "vigia/log.h"
@@ -19,8 +25,13 @@
 struct slot {
     vg_dlog_verdict_fn *fn;
     void *arg;
-    struct slot *next_free;
+    struct slot *next, *prev; /* of those under way in the order of appending, or of the free */
+    int64_t deadline;
+    size_t count, bytes; /* of the group */
+    size_t unreported;   /* records without a delivery report */
+    struct vg_dlog_verdict verdict;
     bool used;
+    bool told; /* the verdict was given when the deadline passed */
 };
 
 struct appender {
@@ -30,8 +41,10 @@ struct appender {
     rd_kafka_topic_t *topics[VG_TOPIC_COUNT];
     int fd;
     struct slot *slots, *free;
+    struct slot *first, *last; /* under way */
     size_t slot_count;
-    size_t pending;
+    size_t held, held_bytes; /* records and bytes that the client has */
+    size_t pending;          /* records without a verdict */
     uint64_t renewed;
     bool closing;
 };
@@ -54,28 +67,75 @@ static struct vg_dlog_verdict verdict_of(const rd_kafka_message_t *m)
                                     -1};
 }
 
-static void slot_free(struct appender *a, struct slot *s)
+static struct slot *slot_take(struct appender *a)
 {
-    *s = (struct slot){.next_free = a->free};
-    a->free = s;
-    a->pending--;
+    struct slot *s = a->free;
+    if (s != NULL) {
+        a->free = s->next;
+        *s = (struct slot){.used = true, .prev = a->last};
+        *(a->last == NULL ? &a->first : &a->last->next) = s;
+        a->last = s;
+    }
+    return s;
 }
 
-static void slot_settle(struct appender *a, struct slot *s, struct vg_dlog_verdict v)
+static void slot_free(struct appender *a, struct slot *s)
 {
-    vg_dlog_verdict_fn *fn = s->fn;
-    void *arg = s->arg;
-    slot_free(a, s); /* before the call: it may append */
-    if (fn != NULL) {
-        fn(arg, &v);
+    *(s->prev == NULL ? &a->first : &s->prev->next) = s->next;
+    *(s->next == NULL ? &a->last : &s->next->prev) = s->prev;
+    a->held -= s->count;
+    a->held_bytes -= s->bytes;
+    *s = (struct slot){.next = a->free};
+    a->free = s;
+}
+
+static void slot_tell(struct appender *a, struct slot *s)
+{
+    if (!s->told) {
+        s->told = true;
+        a->pending -= s->count;
+        if (s->fn != NULL) {
+            s->fn(s->arg, &s->verdict); /* it may append */
+        }
     }
+}
+
+/* The worst of the group's reports counts; what came before it may be stored. */
+static void slot_report(struct slot *s, struct vg_dlog_verdict v)
+{
+    if (s->verdict.result == VG_OK) {
+        v.maybe_persisted = v.maybe_persisted || (v.result != VG_OK && s->unreported < s->count);
+        s->verdict = v;
+    } else {
+        s->verdict.maybe_persisted |= v.maybe_persisted || v.result == VG_OK;
+    }
+    s->unreported--;
 }
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
 {
+    struct slot *s = m->_private;
     (void)rk;
     (void)VG_FAULT(LOG_GROUP_COMMITTED);
-    slot_settle(opaque, m->_private, verdict_of(m));
+    slot_report(s, verdict_of(m));
+    if (s->unreported == 0) {
+        slot_tell(opaque, s);
+        slot_free(opaque, s);
+    }
+}
+
+/* Verdicts that are due: the slots are in the order of their deadlines. */
+static void expire(struct appender *a)
+{
+    const int64_t now = vgi_now_ms();
+    struct slot *next = NULL;
+    for (struct slot *s = a->first; s != NULL && s->deadline <= now; s = next) {
+        next = s->next; /* what the callback appends comes behind, and nothing else changes here */
+        if (!s->told) {
+            s->verdict = (struct vg_dlog_verdict){VG_E_TIMEOUT, true, -1, -1};
+            slot_tell(a, s);
+        }
+    }
 }
 
 /* ---- the producer ---- */
@@ -88,18 +148,18 @@ static void add_callback(rd_kafka_conf_t *conf)
 static enum vg_err producer_open(struct appender *a, struct vg_error *err)
 {
     const struct vg_dlog_conf *conf = a->k->conf;
-    char messages[24], kbytes[24], timeout[24];
+    const int64_t kib = conf->queue_max_bytes / 1024 + 1;
+    char messages[24], kbytes[24];
     snprintf(messages, sizeof messages, "%" PRId64, conf->queue_max);
-    snprintf(kbytes, sizeof kbytes, "%" PRId64,
-             conf->queue_max_bytes / 1024 < INT32_MAX ? conf->queue_max_bytes / 1024 : INT32_MAX);
-    snprintf(timeout, sizeof timeout, "%" PRId64, conf->verdict_ms);
+    snprintf(kbytes, sizeof kbytes, "%" PRId64, kib < INT32_MAX ? kib : INT32_MAX);
     const struct vgi_kafka_setting settings[] = {
         {"acks", "all"},
         {"enable.idempotence", "true"},
         {"linger.ms", "1"},
         {"compression.type", "lz4"},
         {"partitioner", "murmur2_random"},
-        {"message.timeout.ms", timeout},
+        {"enable.gapless.guarantee", "true"},
+        {"message.timeout.ms", "0"}, /* none: ours is the slot's */
         {"queue.buffering.max.messages", messages},
         {"queue.buffering.max.kbytes", kbytes},
         {NULL, NULL},
@@ -131,10 +191,11 @@ static void producer_close(struct appender *a)
     }
     rd_kafka_destroy(a->rk);
     a->rk = NULL;
-    for (size_t i = 0; i < a->slot_count && a->pending > 0; i++) {
-        if (a->slots[i].used) { /* its report did not come within PURGE_MS */
-            slot_settle(a, &a->slots[i], (struct vg_dlog_verdict){VG_E_CLOSED, true, -1, -1});
-        }
+    while (a->first != NULL) { /* a report did not come within PURGE_MS */
+        struct slot *s = a->first;
+        s->verdict = (struct vg_dlog_verdict){VG_E_CLOSED, true, -1, -1};
+        slot_tell(a, s);
+        slot_free(a, s);
     }
 }
 
@@ -169,7 +230,7 @@ enum vg_err vgi_kafka_appender_open(void *log, void **out, struct vg_error *err)
     a->slots = slots;
     a->slot_count = count;
     for (size_t i = 0; i < count; i++) {
-        slots[i].next_free = a->free;
+        slots[i].next = a->free;
         a->free = &slots[i];
     }
     vgi_kafka_note_init(&a->note);
@@ -207,32 +268,58 @@ static enum vg_err refusal(rd_kafka_resp_err_t code)
     }
 }
 
-enum vg_err vgi_kafka_append(void *appender, enum vg_topic t, int32_t partition, struct vg_span key,
-                             struct vg_span value, vg_dlog_verdict_fn *fn, void *arg)
+/* Within our own bounds the client's are never reached. */
+static bool has_room(const struct appender *a, size_t count, size_t bytes)
+{
+    const struct vg_dlog_conf *conf = a->k->conf;
+    return a->held + count <= (size_t)conf->queue_max &&
+           a->held_bytes + bytes <= (size_t)conf->queue_max_bytes;
+}
+
+enum vg_err vgi_kafka_append(void *appender, enum vg_topic t, int32_t partition,
+                             const struct vg_dlog_entry *entries, size_t count,
+                             vg_dlog_verdict_fn *fn, void *arg)
 {
     struct appender *a = appender;
+    size_t bytes = 0;
     if (a->closing || a->rk == NULL) {
         return a->closing ? VG_E_CLOSED : VG_E_FATAL;
     }
-    struct slot *s = a->free;
-    rd_kafka_topic_t *topic = topic_of(a, t);
-    if (s == NULL) {
-        return VG_E_FULL;
+    for (size_t i = 0; i < count; i++) {
+        bytes += entries[i].key.len + entries[i].value.len;
     }
+    rd_kafka_topic_t *topic = topic_of(a, t);
     if (topic == NULL) {
         return VG_E_NOMEM;
     }
-    a->free = s->next_free;
-    *s = (struct slot){.fn = fn, .arg = arg, .used = true};
-    a->pending++;
-    /* MSG_F_COPY: the client reads key and value before it returns, and writes to neither. */
-    if (rd_kafka_produce(topic, partition < 0 ? RD_KAFKA_PARTITION_UA : partition,
-                         RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)value.at, value.len, key.at,
-                         key.len, s) != 0) {
-        const rd_kafka_resp_err_t code = rd_kafka_last_error();
-        slot_free(a, s);
-        return refusal(code);
+    struct slot *s = has_room(a, count, bytes) ? slot_take(a) : NULL;
+    if (s == NULL) {
+        return VG_E_FULL;
     }
+    s->fn = fn;
+    s->arg = arg;
+    s->deadline = vgi_now_ms() + a->k->conf->verdict_ms;
+    for (; s->count < count; s->count++) {
+        const struct vg_dlog_entry *e = &entries[s->count];
+        /* MSG_F_COPY: the client reads key and value before it returns, and writes to neither. */
+        if (rd_kafka_produce(topic, partition < 0 ? RD_KAFKA_PARTITION_UA : partition,
+                             RD_KAFKA_MSG_F_COPY, (void *)(uintptr_t)e->value.at, e->value.len,
+                             e->key.at, e->key.len, s) != 0) {
+            const enum vg_err rc = refusal(rd_kafka_last_error());
+            if (s->count == 0) {
+                slot_free(a, s);
+                return rc;
+            }
+            /* The producer has broken in between: what it took decides when the verdict comes. */
+            s->verdict = (struct vg_dlog_verdict){VG_E_IO, true, -1, -1};
+            break;
+        }
+    }
+    s->unreported = s->count;
+    s->bytes = bytes;
+    a->held += s->count;
+    a->held_bytes += bytes;
+    a->pending += s->count;
     (void)VG_FAULT(LOG_GROUP_WRITTEN);
     return VG_OK;
 }
@@ -252,6 +339,7 @@ enum vg_err vgi_kafka_appender_dispatch(void *appender, struct vg_error *err)
     }
     vgi_kafka_fd_clear(a->fd);
     rd_kafka_poll(a->rk, 0);
+    expire(a);
     if (rd_kafka_fatal_error(a->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return producer_renew(a, err);
     }

@@ -5,8 +5,9 @@
 #include "kafka.h"
 
 enum vg_err vgi_kafka_appender_open(void *log, void **out, struct vg_error *err);
-enum vg_err vgi_kafka_append(void *a, enum vg_topic t, int32_t partition, struct vg_span key,
-                             struct vg_span value, vg_dlog_verdict_fn *fn, void *arg);
+enum vg_err vgi_kafka_append(void *a, enum vg_topic t, int32_t partition,
+                             const struct vg_dlog_entry *entries, size_t count,
+                             vg_dlog_verdict_fn *fn, void *arg);
 int vgi_kafka_appender_fd(const void *a);
 enum vg_err vgi_kafka_appender_dispatch(void *a, struct vg_error *err);
 size_t vgi_kafka_appender_pending(const void *a);

@@ -1,11 +1,12 @@
-/* The appender: a bounded queue and a thread that commits whatever waits in it, in groups.
+/* The appender: a bounded queue and a thread that commits whatever waits in it, in flights.
  *
  *   caller ─append─► queue ─► flight ─► done ─dispatch─► verdict callbacks on the caller's thread
  *                         thread: begin, put…, commit
  *
- * A group is whatever came while the last one was being synced, so a lone record waits for nobody
- * and a flood shares its syncs. When nothing waits, the thread applies the retention in small
- * steps. */
+ * A flight is whatever came while the last one was being synced, so a lone record waits for nobody
+ * and a flood shares its syncs. What one call appends is one item: it is queued, written in one
+ * transaction, timed out and told as a whole, so nothing of it is ever stored without the rest.
+ * When nothing waits, the thread applies the retention in small steps. */
 #include "sqlite_db.h"
 
 #include "vigia/fault.h"
@@ -20,14 +21,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GROUP_MAX     8192 /* records of one commit */
-#define GROUP_BYTES   (4 << 20)
-#define GROUP_MS      15   /* time to write them before the commit: others wait for the lock */
-#define GROUP_LOOK    256  /* records between two looks at the clock */
+#define FLIGHT_MAX    8192 /* records of one commit, or one item more */
+#define FLIGHT_BYTES  (4 << 20)
+#define FLIGHT_MS     15   /* time to write them before the commit: others wait for the lock */
+#define FLIGHT_LOOK   256  /* items between two looks at the clock */
 #define GAP_US        300  /* between two commits, so that other writers get the lock */
 #define UPKEEP_MS     5000 /* between two looks whether something is to be trimmed */
-#define UPKEEP_STEPS  10   /* at once; together they remove more rows than a group adds */
+#define UPKEEP_STEPS  10   /* at once; together they remove more rows than a flight adds */
 #define CHECKPOINT_AT 2000 /* frames: 8 MB of WAL */
+
+struct piece {
+    uint32_t klen, vlen;
+    bool tombstone;
+};
 
 struct item {
     struct item *next;
@@ -36,10 +42,10 @@ struct item {
     int64_t deadline;
     struct vg_dlog_verdict verdict;
     enum vg_topic topic;
-    bool tombstone;
     bool told; /* the verdict was given when the deadline passed */
-    uint32_t klen, vlen;
-    char bytes[]; /* key, value */
+    size_t weight;
+    size_t count;
+    struct piece pieces[]; /* and behind them key and value of each */
 };
 
 struct list {
@@ -56,16 +62,11 @@ struct appender {
     pthread_mutex_t mutex; /* all below */
     pthread_cond_t wake;
     struct list queue, flight, done;
-    size_t held, held_bytes; /* queue + flight + done */
+    size_t held, held_bytes; /* records and bytes of queue + flight + done */
     bool stop, fatal;
     struct vg_error why;
     uint64_t forced; /* unread records that max_bytes removed */
 };
-
-static size_t weight(const struct item *it)
-{
-    return sizeof *it + it->klen + it->vlen;
-}
 
 static void push(struct list *l, struct item *it)
 {
@@ -104,36 +105,49 @@ static void prepend(struct list *l, struct list *front)
 /* ---- the thread ---- */
 
 /* With the mutex held. */
-static void take_group(struct appender *a)
+static void take_flight(struct appender *a)
 {
     size_t n = 0, bytes = 0;
-    while (a->queue.head != NULL && n < GROUP_MAX && bytes < GROUP_BYTES) {
+    while (a->queue.head != NULL && n < FLIGHT_MAX && bytes < FLIGHT_BYTES) {
         struct item *it = pop(&a->queue);
-        bytes += weight(it);
-        n++;
+        bytes += it->weight;
+        n += it->count;
         push(&a->flight, it);
     }
 }
 
+static enum vg_err write_item(struct appender *a, struct item *it, int64_t now,
+                              struct vg_error *err)
+{
+    const char *at = (const char *)&it->pieces[it->count];
+    enum vg_err rc = VG_OK;
+    for (size_t i = 0; i < it->count && rc == VG_OK; i++) {
+        const struct piece *p = &it->pieces[i];
+        const struct vg_span key = {at, p->klen};
+        const struct vg_span value = {p->tombstone ? NULL : at + p->klen, p->vlen};
+        rc = vgi_writer_put(&a->w, it->topic, now, key, value, &it->verdict.offset, err);
+        at += p->klen + p->vlen;
+    }
+    return rc;
+}
+
 /* Writes as much of the flight as its time allows; *rest is the first one left over. */
-static enum vg_err write_group(struct appender *a, struct item *first, struct item **rest,
-                               struct vg_error *err)
+static enum vg_err write_flight(struct appender *a, struct item *first, struct item **rest,
+                                struct vg_error *err)
 {
     const int64_t now = vgi_wall_ms();
     enum vg_err rc = vgi_writer_begin(&a->w, err);
     if (rc != VG_OK) {
         return rc;
     }
-    const int64_t until = vgi_now_ms() + GROUP_MS;
+    const int64_t until = vgi_now_ms() + FLIGHT_MS;
     unsigned n = 0;
     struct item *it = first;
     for (; it != NULL; it = it->next) {
-        if (++n % GROUP_LOOK == 0 && vgi_now_ms() >= until) {
+        if (++n % FLIGHT_LOOK == 0 && vgi_now_ms() >= until) {
             break;
         }
-        const struct vg_span value = {it->tombstone ? NULL : it->bytes + it->klen, it->vlen};
-        rc = vgi_writer_put(&a->w, it->topic, now, vg_span(it->bytes, it->klen), value,
-                            &it->verdict.offset, err);
+        rc = write_item(a, it, now, err);
         if (rc != VG_OK) {
             vgi_writer_rollback(&a->w);
             return rc;
@@ -157,8 +171,8 @@ static void tell(struct appender *a)
 }
 
 /* Sorts the flight after a commit or its failure. With the mutex held. */
-static void land_group(struct appender *a, enum vg_err rc, const struct item *rest,
-                       const struct vg_error *err)
+static void land_flight(struct appender *a, enum vg_err rc, const struct item *rest,
+                        const struct vg_error *err)
 {
     struct list again = {NULL, NULL};
     bool waits = rc == VG_E_AGAIN;
@@ -182,16 +196,16 @@ static void land_group(struct appender *a, enum vg_err rc, const struct item *re
     }
 }
 
-static void group(struct appender *a)
+static void fly(struct appender *a)
 {
     struct vg_error err = {.code = VG_OK};
     struct item *rest = NULL;
-    take_group(a);
+    take_flight(a);
     struct item *first = a->flight.head;
     pthread_mutex_unlock(&a->mutex);
-    const enum vg_err rc = write_group(a, first, &rest, &err);
+    const enum vg_err rc = write_flight(a, first, &rest, &err);
     pthread_mutex_lock(&a->mutex);
-    land_group(a, rc, rest, &err);
+    land_flight(a, rc, rest, &err);
     pthread_mutex_unlock(&a->mutex);
     tell(a);
     usleep(GAP_US);
@@ -261,10 +275,10 @@ static void *work(void *arg)
         }
         const bool busy = a->queue.head != NULL;
         if (busy) {
-            group(a);
+            fly(a);
         }
         const int64_t now = vgi_now_ms();
-        /* Without slack the bound on the file still holds: then it is trimmed between groups. */
+        /* Without slack the bound on the file still holds: then it is trimmed between flights. */
         if (now >= upkeep_at && !a->stop && !a->fatal) {
             const bool idle = a->queue.head == NULL;
             if (idle || vgi_over_limit(&a->w.conn)) {
@@ -337,12 +351,12 @@ static enum vg_err enqueue(struct appender *a, struct item *it)
     pthread_mutex_lock(&a->mutex);
     if (a->fatal) {
         rc = VG_E_FATAL;
-    } else if (a->held >= (size_t)conf->queue_max ||
-               a->held_bytes + weight(it) > (size_t)conf->queue_max_bytes) {
+    } else if (a->held + it->count > (size_t)conf->queue_max ||
+               a->held_bytes + it->weight > (size_t)conf->queue_max_bytes) {
         rc = VG_E_FULL;
     } else {
-        a->held++;
-        a->held_bytes += weight(it);
+        a->held += it->count;
+        a->held_bytes += it->weight;
         const bool was_empty = a->queue.head == NULL;
         push(&a->queue, it);
         if (was_empty) {
@@ -353,8 +367,39 @@ static enum vg_err enqueue(struct appender *a, struct item *it)
     return rc;
 }
 
-enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition, struct vg_span key,
-                              struct vg_span value, vg_dlog_verdict_fn *fn, void *arg)
+static char *put_bytes(char *to, struct vg_span bytes)
+{
+    if (bytes.len > 0 && bytes.at != NULL) {
+        memcpy(to, bytes.at, bytes.len);
+    }
+    return to + bytes.len;
+}
+
+/* NULL: no memory. */
+static struct item *item_new(const struct vg_dlog_entry *entries, size_t count)
+{
+    size_t size = sizeof(struct item) + count * sizeof(struct piece);
+    for (size_t i = 0; i < count; i++) {
+        size += entries[i].key.len + entries[i].value.len;
+    }
+    struct item *it = malloc(size);
+    if (it == NULL) {
+        return NULL;
+    }
+    *it = (struct item){.weight = size, .count = count};
+    char *at = (char *)&it->pieces[count];
+    for (size_t i = 0; i < count; i++) {
+        const struct vg_dlog_entry *e = &entries[i];
+        it->pieces[i] =
+            (struct piece){(uint32_t)e->key.len, (uint32_t)e->value.len, e->value.at == NULL};
+        at = put_bytes(put_bytes(at, e->key), e->value);
+    }
+    return it;
+}
+
+enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition,
+                              const struct vg_dlog_entry *entries, size_t count,
+                              vg_dlog_verdict_fn *fn, void *arg)
 {
     struct appender *a = self;
     if (partition > 0) {
@@ -363,29 +408,20 @@ enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition, st
     if (!a->w.conn.topic[t].exists) {
         return VG_E_NOTFOUND;
     }
-    struct item *it = malloc(sizeof *it + key.len + value.len);
+    struct item *it = item_new(entries, count);
     if (it == NULL) {
         return VG_E_FULL;
     }
-    *it = (struct item){.fn = fn,
-                        .arg = arg,
-                        .deadline = vgi_now_ms() + a->log->conf->verdict_ms,
-                        .topic = t,
-                        .tombstone = value.at == NULL,
-                        .klen = (uint32_t)key.len,
-                        .vlen = (uint32_t)value.len};
-    if (key.len > 0) {
-        memcpy(it->bytes, key.at, key.len);
-    }
-    if (value.at != NULL && value.len > 0) {
-        memcpy(it->bytes + key.len, value.at, value.len);
-    }
+    it->fn = fn;
+    it->arg = arg;
+    it->deadline = vgi_now_ms() + a->log->conf->verdict_ms;
+    it->topic = t;
     const enum vg_err rc = enqueue(a, it);
     if (rc != VG_OK) {
         free(it);
         return rc;
     }
-    a->pending++;
+    a->pending += count;
     return VG_OK;
 }
 
@@ -398,10 +434,10 @@ static void give_all(struct appender *a, struct list *l)
 {
     size_t n = 0, bytes = 0;
     for (struct item *it = pop(l); it != NULL; it = pop(l)) {
-        n++;
-        bytes += weight(it);
+        n += it->count;
+        bytes += it->weight;
         if (!it->told) {
-            a->pending--;
+            a->pending -= it->count;
             if (it->fn != NULL) {
                 it->fn(it->arg, &it->verdict);
             }
@@ -414,10 +450,11 @@ static void give_all(struct appender *a, struct list *l)
     pthread_mutex_unlock(&a->mutex);
 }
 
-/* Whom to tell that a record is too old, when the record itself is still being written. */
+/* Whom to tell that an item is too old, when the item itself is still being written. */
 struct late {
     vg_dlog_verdict_fn *fn;
     void *arg;
+    size_t count;
 };
 
 #define LATE_STEP 64 /* told in one dispatch */
@@ -433,7 +470,7 @@ static size_t expire(struct appender *a, struct list *unwritten, struct late *fl
     for (; it != NULL && it->deadline <= now && n < LATE_STEP; it = it->next) {
         if (!it->told) {
             it->told = true;
-            flying[n++] = (struct late){it->fn, it->arg};
+            flying[n++] = (struct late){it->fn, it->arg, it->count};
         }
     }
     while (a->queue.head != NULL && a->queue.head->deadline <= now) {
@@ -467,7 +504,7 @@ enum vg_err vgi_sqlite_appender_dispatch(void *self, struct vg_error *err)
     give_all(a, &unwritten);
     for (size_t i = 0; i < n; i++) {
         const struct vg_dlog_verdict maybe = {VG_E_TIMEOUT, true, 0, -1};
-        a->pending--;
+        a->pending -= flying[i].count;
         if (flying[i].fn != NULL) {
             flying[i].fn(flying[i].arg, &maybe);
         }

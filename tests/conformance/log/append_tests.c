@@ -220,6 +220,62 @@ static void what_was_acknowledged_before_a_kill_is_there(void **state)
     assert_int_equal(suite_read_all(fx->log, VG_TOPIC_READINGS, rows, ROOM), 50);
 }
 
+static void a_group_gets_one_verdict_and_stands_whole_and_in_order(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_appender *a = NULL;
+    struct told t = {0, 0, {VG_OK, false, 0, 0}};
+    struct vg_dlog_entry entries[30];
+    char values[30][8], keys[3][3] = {"k0", "k1", "k2"};
+    int last[3] = {-1, -1, -1};
+    suite_ok(vg_dlog_appender_open(fx->log, &a, &err), &err);
+    for (int i = 0; i < 30; i++) {
+        snprintf(values[i], sizeof values[i], "%d", i);
+        entries[i] = (struct vg_dlog_entry){vg_span_str(keys[i % 3]), vg_span_str(values[i])};
+    }
+    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 30, tell, &t), VG_OK);
+    assert_int_equal(vg_dlog_appender_pending(a), 30);
+    suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
+    assert_int_equal(t.verdicts, 1);
+    assert_int_equal(t.durable, 1);
+    vg_dlog_appender_close(a);
+    assert_int_equal(suite_read_all(fx->log, VG_TOPIC_READINGS, rows, ROOM), 30);
+    for (size_t i = 0; i < 30; i++) {
+        const int key = rows[i].key[1] - '0', value = (int)strtol(rows[i].value, NULL, 10);
+        assert_int_equal(value, last[key] < 0 ? key : last[key] + 3);
+        last[key] = value;
+    }
+}
+
+static void a_group_that_does_not_fit_is_refused_whole(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_conf conf = fx->conf;
+    struct vg_dlog *log = NULL;
+    struct vg_dlog_appender *a = NULL;
+    struct told t = {0, 0, {VG_OK, false, 0, 0}};
+    struct vg_dlog_entry entries[60];
+    conf.queue_max = 100;
+    suite_ok(vg_dlog_open(&conf, "suite", 0, &log, &err), &err);
+    suite_ok(vg_dlog_appender_open(log, &a, &err), &err);
+    for (int i = 0; i < 60; i++) {
+        entries[i] = (struct vg_dlog_entry){VG_SPAN("k"), VG_SPAN("v")};
+    }
+    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 0, tell, &t), VG_E_RANGE);
+    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 60, tell, &t), VG_OK);
+    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 60, tell, &t), VG_E_FULL);
+    assert_int_equal(vg_dlog_appender_refused(a), 60);
+    entries[10].key = VG_SPAN("");
+    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 11, tell, &t), VG_E_RANGE);
+    suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
+    assert_int_equal(t.verdicts, 1);
+    vg_dlog_appender_close(a);
+    vg_dlog_close(log);
+    assert_int_equal(suite_read_all(fx->log, VG_TOPIC_READINGS, rows, ROOM), 60);
+}
+
 int run_append_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -228,6 +284,8 @@ int run_append_tests(void)
         SUITE_TEST(a_durable_verdict_names_where_the_record_is),
         SUITE_TEST(the_descriptor_is_readable_when_a_verdict_waits),
         SUITE_TEST(a_full_queue_refuses_at_once_and_loses_nothing_it_took),
+        SUITE_TEST(a_group_gets_one_verdict_and_stands_whole_and_in_order),
+        SUITE_TEST(a_group_that_does_not_fit_is_refused_whole),
         SUITE_TEST(closing_gives_every_record_exactly_one_verdict),
         SUITE_TEST(an_explicit_partition_is_obeyed_and_a_wrong_one_refused),
         SUITE_TEST(keys_and_values_outside_their_bounds_are_refused),

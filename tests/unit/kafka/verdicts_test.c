@@ -72,8 +72,24 @@ static void on_verdict(void *arg, const struct vg_dlog_verdict *v)
 
 static enum vg_err append(struct fx *fx)
 {
-    return vgi_kafka_append(fx->appender, VG_TOPIC_READINGS, -1, VG_SPAN("k"), VG_SPAN("{}"),
-                            on_verdict, fx);
+    const struct vg_dlog_entry entry = {VG_SPAN("k"), VG_SPAN("{}")};
+    return vgi_kafka_append(fx->appender, VG_TOPIC_READINGS, -1, &entry, 1, on_verdict, fx);
+}
+
+static void turn(struct fx *fx)
+{
+    struct vg_error err;
+    struct pollfd p = {.fd = vgi_kafka_appender_fd(fx->appender), .events = POLLIN};
+    poll(&p, 1, 20);
+    ok(vgi_kafka_appender_dispatch(fx->appender, &err), &err);
+}
+
+/* Turns until `at`: a moment of the clock is what the test is about. */
+static void turn_until(struct fx *fx, int64_t at)
+{
+    while (vgi_now_ms() < at) {
+        turn(fx);
+    }
 }
 
 /* Dispatches until `n` verdicts have come. */
@@ -144,6 +160,44 @@ static void an_answer_that_does_not_come_leaves_it_open_whether_the_record_is_st
     assert_true(fx->last.maybe_persisted);
 }
 
+/* The client looks for records that are too old once a second, each by itself. */
+static void no_record_becomes_durable_before_an_earlier_one_that_timed_out(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_down(fx->cluster, 1);
+    const int64_t from = vgi_now_ms();
+    assert_int_equal(append(fx), VG_OK); /* offset 1 */
+    turn_until(fx, from + fx->conf.verdict_ms - 100);
+    assert_int_equal(append(fx), VG_OK); /* offset 2, if the log keeps their order */
+    await(fx, 2);
+    assert_int_equal(fx->last.result, VG_E_TIMEOUT);
+    turn_until(fx, from + fx->conf.verdict_ms + 1100);
+    rd_kafka_mock_broker_set_up(fx->cluster, 1);
+    await(fx, 3); /* durable or timed out, as fast as the client finds the broker again */
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 4);
+    assert_int_equal(fx->last.result, VG_OK);
+    assert_int_equal(fx->last.offset, 3);
+}
+
+static void no_record_becomes_durable_behind_one_that_was_refused(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 500);
+    rd_kafka_mock_push_request_errors(fx->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    const int64_t from = vgi_now_ms();
+    assert_int_equal(append(fx), VG_OK);
+    turn_until(fx, from + 200); /* it is on its way by now */
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 3);
+    assert_int_equal(fx->durable, 1);
+    assert_int_equal(fx->failed, 2);
+}
+
 static void a_full_queue_refuses_and_takes_records_again_after_a_verdict(void **state)
 {
     struct fx *fx = *state;
@@ -199,6 +253,8 @@ int main(void)
         FX_TEST(a_refusal_that_stays_fails_and_says_that_nothing_is_stored),
         FX_TEST(a_broker_that_is_gone_fails_within_the_verdicts_time),
         FX_TEST(an_answer_that_does_not_come_leaves_it_open_whether_the_record_is_stored),
+        FX_TEST(no_record_becomes_durable_before_an_earlier_one_that_timed_out),
+        FX_TEST(no_record_becomes_durable_behind_one_that_was_refused),
         FX_TEST(a_full_queue_refuses_and_takes_records_again_after_a_verdict),
         FX_TEST(a_producer_with_a_fatal_error_is_replaced),
         FX_TEST(closing_tells_what_had_no_verdict),

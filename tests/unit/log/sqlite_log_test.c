@@ -299,6 +299,17 @@ static void what_a_group_has_not_read_stays(void **state)
     vg_dlog_close(log);
 }
 
+/* The same log again, with room for a third of 3,000 such readings: whoever opened it before has not
+ * begun to trim. */
+static struct vg_dlog *open_tight(struct fx *fx)
+{
+    struct vg_error err;
+    struct vg_dlog *tight = NULL;
+    fx->conf.max_bytes = 1 << 20;
+    ok(vg_dlog_open(&fx->conf, "test", 0, &tight, &err), &err);
+    return tight;
+}
+
 static void a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_line(void **state)
 {
     struct fx *fx = *state;
@@ -309,14 +320,13 @@ static void a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_
     char value[1001];
     memset(value, 'x', 1000);
     value[1000] = '\0';
-    fx->conf.max_bytes = 1 << 20;
     struct vg_dlog *log = make(fx);
     struct vg_dlog_processor *p = join(log, "g", "a");
     append(log, VG_TOPIC_ALARMS, 5, "alarm");
     append(log, VG_TOPIC_READINGS, 3000, value);
-    ok(vg_dlog_retain(log, &gone, &err), &err);
-    /* In steps of a thousand: 1,000 left would be too many still. The appender may have begun with
-     * it. */
+    struct vg_dlog *tight = open_tight(fx);
+    ok(vg_dlog_retain(tight, &gone, &err), &err);
+    /* In steps of a thousand: 1,000 left would be too many still. */
     static struct vg_dlog_topic_info info;
     ok(vg_dlog_describe(log, VG_TOPIC_READINGS, &info, &err), &err);
     assert_int_equal(info.partition[0].begin, 3000);
@@ -325,6 +335,7 @@ static void a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_
     assert_int_equal(vg_dlog_processor_poll(p, 0, &r, 1, &n, &err), VG_E_RANGE);
     assert_non_null(strstr(err.text, "readings"));
     assert_non_null(strstr(err.text, "offset 0"));
+    vg_dlog_close(tight);
     vg_dlog_processor_close(p);
     vg_dlog_close(log);
 }
@@ -338,11 +349,11 @@ static void an_idle_appender_applies_the_retention_by_itself(void **state)
     char value[1001];
     memset(value, 'x', 1000);
     value[1000] = '\0';
-    fx->conf.max_bytes = 1 << 20;
     struct vg_dlog *log = make(fx);
     struct vg_dlog_processor *p = join(log, "g", "a");
     append(log, VG_TOPIC_READINGS, 3000, value);
-    ok(vg_dlog_appender_open(log, &a, &err), &err);
+    struct vg_dlog *tight = open_tight(fx);
+    ok(vg_dlog_appender_open(tight, &a, &err), &err);
     const int64_t until = clock_ms(CLOCK_MONOTONIC) + DEADLINE_MS;
     do {
         assert_true(clock_ms(CLOCK_MONOTONIC) < until);
@@ -352,6 +363,7 @@ static void an_idle_appender_applies_the_retention_by_itself(void **state)
         assert_true(clock_ms(CLOCK_MONOTONIC) < until);
     }
     vg_dlog_appender_close(a);
+    vg_dlog_close(tight);
     vg_dlog_processor_close(p);
     vg_dlog_close(log);
 }
@@ -490,6 +502,39 @@ static void a_full_disk_fails_records_cleanly_until_there_is_room(void **state)
     ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
     assert_int_equal(t.last.result, VG_OK);
     assert_int_equal(count(log, VG_TOPIC_READINGS), before + 1);
+    vg_dlog_appender_close(a);
+    vg_dlog_close(log);
+    umount2(fx->dir, MNT_DETACH);
+}
+
+static void a_full_disk_stores_a_group_whole_or_not_at_all(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_appender *a = NULL;
+    struct told t = {0, 0, {VG_OK, false, 0, 0}};
+    struct vg_dlog_entry entries[300];
+    char value[1000];
+    if (!mount_small(fx->dir)) {
+        print_message("skipped: a full disk needs the right to mount a file system\n");
+        skip();
+    }
+    memset(value, 'x', sizeof value);
+    for (size_t i = 0; i < 300; i++) {
+        entries[i] = (struct vg_dlog_entry){VG_SPAN("k"), vg_span(value, sizeof value)};
+    }
+    struct vg_dlog *log = make(fx);
+    ok(vg_dlog_appender_open(log, &a, &err), &err);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 300, tell, &t), VG_OK);
+        if (i % 4 == 3) { /* several in one flight, and no more than the queue takes */
+            ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
+        }
+    }
+    assert_int_equal(t.verdicts, 40);
+    assert_in_range(t.durable, 1, 39);
+    assert_int_equal(t.last.result, VG_E_FULL);
+    assert_int_equal(count(log, VG_TOPIC_READINGS), 300 * t.durable);
     vg_dlog_appender_close(a);
     vg_dlog_close(log);
     umount2(fx->dir, MNT_DETACH);
@@ -639,6 +684,7 @@ int main(int argc, char **argv)
         T(a_writer_that_never_ends_costs_a_verdict_and_not_the_log),
         T(an_owner_whose_lock_file_was_deleted_cannot_commit),
         T(a_full_disk_fails_records_cleanly_until_there_is_room),
+        T(a_full_disk_stores_a_group_whole_or_not_at_all),
         T(after_a_failed_sync_nothing_is_acknowledged_any_more),
         cmocka_unit_test(every_topic_is_found_by_its_name),
         cmocka_unit_test(topics_that_are_processed_together_have_the_same_partitions),

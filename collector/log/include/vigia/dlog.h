@@ -34,6 +34,7 @@
     (8 << 20) /* bytes of one read or poll, at most (the first record always fits) */
 #define VG_DLOG_VERDICT_MAX_MS 15000 /* no verdict comes later than this */
 #define VG_DLOG_PATH_MAX       256   /* room of a path, NUL included */
+#define VG_DLOG_GROUP_MAX      1024  /* records of one append */
 
 /* ---- configuration: section [log], the same in every program of the collector side ---- */
 
@@ -134,11 +135,11 @@ struct vg_dlog_verdict {
                            VG_E_FATAL: failed */
     bool
         maybe_persisted; /* failed, yet the record may be in the log all the same (at least once) */
-    int32_t partition;   /* of a durable record */
+    int32_t partition;   /* of a durable record; of a group, of its last */
     int64_t offset;      /* of a durable record; -1 where the backend does not tell */
 };
 
-/* Exactly one verdict for each accepted record, in no promised order across keys. */
+/* Exactly one verdict for each accepted append, in no promised order across keys. */
 typedef void vg_dlog_verdict_fn(void *arg, const struct vg_dlog_verdict *verdict);
 
 /* Bounds: [log] queue_max, queue_max_bytes, verdict_timeout. */
@@ -152,6 +153,20 @@ enum vg_err vg_dlog_appender_open(struct vg_dlog *log, struct vg_dlog_appender *
 enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
                            struct vg_span key, struct vg_span value, vg_dlog_verdict_fn *fn,
                            void *arg) VG_NODISCARD;
+
+struct vg_dlog_entry {
+    struct vg_span key, value;
+};
+
+/* Appends 1 to VG_DLOG_GROUP_MAX records, by key, as one: they are accepted together or not at all,
+ * have one time limit and get one verdict, VG_OK when all of them are durable. After any other
+ * verdict the log may hold some of them, but of each key only the first ones in their order: never
+ * a later record without the earlier ones. So whoever appends the whole group again leaves a log in
+ * which every first copy stands in order, and a reader that keeps a high-water mark per key loses
+ * nothing. Errors as vg_dlog_append. */
+enum vg_err vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
+                                 const struct vg_dlog_entry *entries, size_t count,
+                                 vg_dlog_verdict_fn *fn, void *arg) VG_NODISCARD;
 /* Readable while verdicts wait. */
 int vg_dlog_appender_fd(const struct vg_dlog_appender *a);
 /* Makes the waiting callbacks, never blocks. VG_E_FATAL: no later record can become durable; the

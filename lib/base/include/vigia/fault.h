@@ -28,8 +28,7 @@
     X(COLLECTOR_AUTHORISED, "collector.authorised", false)                                         \
     X(COLLECTOR_PENDING, "collector.pending-taken", true)                                          \
     X(COLLECTOR_APPEND, "collector.before-append", true)                                           \
-    X(COLLECTOR_APPENDED_FIRST, "collector.appended-first", false)                                 \
-    X(COLLECTOR_APPENDED_LAST, "collector.appended-last", false)                                   \
+    X(COLLECTOR_APPENDED, "collector.appended", false)                                             \
     X(COLLECTOR_SUBMITTED, "collector.submitted", false)                                           \
     X(LOG_GROUP_WRITTEN, "log.group-written", true)                                                \
     X(LOG_GROUP_COMMITTED, "log.group-committed", false)                                           \
