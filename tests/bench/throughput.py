@@ -16,12 +16,16 @@ def options(p):
     p.add_argument("--repeats", type=int, default=1)
 
 
-def once(stage, log, batch, devices, seconds):
+def once(stage, log, batch, devices, seconds, during=None):
+    """One round; `during` is called with name -> processes once the load has begun."""
     echo = stage.echo_us()
     site = stage.site(f"{log}-{batch}", log, devices)
     collector, alarm = stage.collector(site), stage.alarm(site)
     meter = Meter(collector=collector.pid, alarm=alarm.pid, broker=site.broker_pids)
     fleet = stage.fleet(site, rate=OFFERED[batch], batch=batch, duration=f"{seconds}s")
+    if during:
+        stage.wait_figure(site, "collector", "vigia_collector_readings_total", 1)
+        during({"collector": [collector.pid], "alarm": [alarm.pid], "broker": site.broker_pids, "fleet": [fleet.pid]})
     told = stage.fleet_report(fleet, seconds)
     _, quiet = meter.spent(fleet=told["cpu_s"])
     held = stage.count(site, told["acknowledged"])

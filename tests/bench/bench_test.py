@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""What the benchmark refuses, and that it counts what it says.
+
+  tests/bench/bench_test.py
+"""
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import xml.dom.minidom
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parent / "evidence")]
+import growth  # noqa: E402
+import latency  # noqa: E402
+import plot  # noqa: E402
+import stage  # noqa: E402
+
+PROGRAMS = pathlib.Path(os.environ.get("VIGIA_BINARY_DIR", "build/host")) / "bin"
+
+
+def bench(*words):
+    return subprocess.run([HERE / "bench", *words], capture_output=True, text=True, timeout=60)
+
+
+def reading(seq, due, device="d1", received=3, appended=5):
+    """A line of `bench_log urgent`, as vigia-fleet dates what it sends."""
+    return f"{device} {seq} {due - 64 + seq % 64} {due + received} {due + appended}"
+
+
+def event(seq, at_ms, device="d1"):
+    return f'{at_ms * 1000} {{"event":"raised","type":"smoke","alarm_id":"x","device":"{device}","seq":{seq}}}'
+
+
+class Bench(unittest.TestCase):
+    def test_a_wrong_call_is_refused_with_what_is_accepted(self):
+        for words, told in ((("speed",), "throughput"), (("throughput", "--pin", "disk=0"), "collector|alarm"),
+                            (("throughput", "--pin", "collector=999"), "cores"), (("latency", "--seconds", "0"), "at least 1"),
+                            (("growth", "--no-such"), "--no-such")):
+            out = bench(*words)
+            self.assertEqual(out.returncode, 2, words)
+            self.assertIn(told, out.stderr)
+
+    def test_missing_programs_are_one_line(self):
+        out = bench("throughput", "--programs", "/nonexistent/bin")
+        self.assertEqual((out.returncode, out.stderr.count("\n")), (1, 1), out.stderr)
+        self.assertIn("is missing; build first", out.stderr)
+
+    def test_a_run_that_is_ended_leaves_no_process_and_no_folder(self):
+        with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
+            scratch = pathlib.Path(folder) / "run"
+            result = pathlib.Path(folder) / "bench-throughput.json"
+            process = subprocess.Popen([HERE / "bench", "throughput", "--programs", PROGRAMS, "--dir", scratch, "--log", "sqlite", "--seconds", "60",
+                                        "--result", result], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.addCleanup(process.kill)
+            deadline = time.monotonic() + 40
+            while len(children(process.pid)) < 3:
+                self.assertLess(time.monotonic(), deadline)
+                self.assertIsNone(process.poll())
+                time.sleep(0.02)
+            started = children(process.pid)
+            process.send_signal(signal.SIGTERM)
+            self.assertEqual(process.wait(40), 143)
+            self.assertEqual([p for p in started if pathlib.Path(f"/proc/{p}").exists()], [])
+            self.assertFalse(scratch.exists() or result.exists())
+
+    def test_latency_counts_from_when_a_reading_fell_due(self):
+        lines = [reading(seq, 10000 + seq) for seq in range(1, 65)]
+        rows = latency.stages("\n".join(lines), latency.alarms([event(seq, 10000 + seq + 7) for seq in range(1, 65)]))
+        self.assertEqual({(r["received_ms"], r["append_ms"], r["alarm_ms"]) for r in rows}, {(3, 5, 7.0)})
+
+    def test_a_missing_a_second_and_an_unfounded_alarm_void_the_figure(self):
+        lines = "\n".join(reading(seq, 10000) for seq in range(1, 65))
+        events = [event(seq, 10007) for seq in range(1, 65)]
+        for wrong, why in ((events[1:], "its alarm is not"), (events + events[:1], "twice"), (events + [event(99, 10007)], "without their reading")):
+            with self.assertRaisesRegex(stage.BenchError, why):
+                latency.stages(lines, latency.alarms(wrong))
+
+    def test_a_fleet_that_dates_its_readings_otherwise_voids_the_figure(self):
+        lines = "\n".join(f"d1 {seq} 10000 10003 10005" for seq in range(1, 65))
+        with self.assertRaisesRegex(stage.BenchError, "otherwise"):
+            latency.stages(lines, latency.alarms([event(seq, 10007) for seq in range(1, 65)]))
+
+    def test_the_exponent_of_a_known_law_is_found(self):
+        for law in (0.0, 0.5, 1.0, 2.0):
+            self.assertAlmostEqual(growth.fit([(x, 3 * x ** law) for x in (32, 320, 3200)]), law, places=9)
+
+    def test_plots_are_well_formed(self):
+        for text in (plot.bars("a < b", ["x & y", "z"], [1, 250000.5], "µs", marks=[2, 3], spread=[(0.5, 2), (1, 300000)]),
+                     plot.bars("stacked", ["x"], [[1], [2]], "µs", series=("one", "two")),
+                     plot.lines("l", {"s": [(32, 1.5), (3200, 2.5)]}, "x", "y", x_log=True, y_log=True, y_mark=2)):
+            self.assertEqual(xml.dom.minidom.parseString(text).documentElement.tagName, "svg")
+
+
+def children(pid):
+    out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [int(p) for p in out.split() if "vigia" in read(f"/proc/{p}/comm")]
+
+
+def read(path):
+    try:
+        return pathlib.Path(path).read_text()
+    except OSError:
+        return ""
+
+
+if __name__ == "__main__":
+    unittest.main()
