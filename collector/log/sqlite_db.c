@@ -125,12 +125,31 @@ static enum vg_err check_local(const char *path, struct vg_error *err)
     return VG_OK;
 }
 
-/* Reads who made the file, through a connection that cannot write. `*fresh` when it is empty. */
-static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *err)
+/* Whether the file's own header names another program (https://sqlite.org/fileformat.html §1.3). */
+static bool is_foreign(const char *path)
+{
+    unsigned char head[72];
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t got = fd < 0 ? -1 : read(fd, head, sizeof head);
+    if (fd >= 0) {
+        close(fd);
+    }
+    const uint32_t id = got < (ssize_t)sizeof head
+                            ? 0
+                            : (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 |
+                                  (uint32_t)head[70] << 8 | head[71];
+    return got < 0 ||
+           (id != 0 && id != VGI_APPLICATION_ID && memcmp(head, "SQLite format 3", 16) == 0);
+}
+
+/* Reads who made the file. `*fresh` when it is empty; `*undone` when only a connection that may
+ * write can tell: a power cut left a journal beside it that has to be rolled back. */
+static enum vg_err read_owner(const char *path, int mode, bool *fresh, bool *undone,
+                              struct vg_error *err)
 {
     sqlite3 *db = NULL;
     int64_t application = 0, version = 0, tables = 0;
-    if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &db, mode | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         const enum vg_err rc = vg_fail(err, VG_E_DENIED, "%s: cannot be opened: %s", path,
                                        db == NULL ? "no memory" : sqlite3_errmsg(db));
         sqlite3_close(db);
@@ -159,9 +178,22 @@ static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *e
                      ", accepted: 0x%08x)",
                      path, application, VGI_APPLICATION_ID);
     }
+    *undone = rc != VG_OK && sqlite3_extended_errcode(db) == SQLITE_READONLY_ROLLBACK;
     sqlite3_close(db);
     if (rc == VG_OK) {
         *fresh = application == 0;
+    }
+    return rc;
+}
+
+/* Through a connection that cannot write, but for a file that a power cut interrupted while it was
+ * being made. */
+static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *err)
+{
+    bool undone = false;
+    enum vg_err rc = read_owner(path, SQLITE_OPEN_READONLY, fresh, &undone, err);
+    if (undone && !is_foreign(path)) {
+        rc = read_owner(path, SQLITE_OPEN_READWRITE, fresh, &undone, err);
     }
     return rc;
 }

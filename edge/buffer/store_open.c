@@ -28,8 +28,10 @@ static const char *const migrations[VGI_SCHEMA_VERSION] = {
     " seq INTEGER NOT NULL, code INTEGER NOT NULL, taken INTEGER NOT NULL, row BLOB NOT NULL);",
 };
 
-/* What stands in a file, seen without opening it as a database. */
-enum look { LOOK_NEW, LOOK_OURS, LOOK_DAMAGED };
+/* What stands in a file, seen without opening it as a database. UNDONE: a power cut left a rollback
+ * journal beside it (the schema was being made, or WAL being switched on), so what it holds is known
+ * only once SQLite has rolled that back. */
+enum look { LOOK_NEW, LOOK_OURS, LOOK_UNDONE, LOOK_DAMAGED };
 
 static uint32_t be32(const uint8_t *at)
 {
@@ -42,6 +44,22 @@ static enum vg_err refuse_version(const char *path, uint32_t version, struct vg_
                    "%s: buffer of schema version %" PRIu32
                    ", made by a newer program; accepted: up to %d",
                    path, version, VGI_SCHEMA_VERSION);
+}
+
+static bool has_journal(const char *path)
+{
+    char journal[600];
+    struct stat is;
+    (void)snprintf(journal, sizeof journal, "%s-journal", path);
+    return stat(journal, &is) == 0 && S_ISREG(is.st_mode) && is.st_size > 0;
+}
+
+static enum vg_err refuse_owner(const char *path, uint32_t application, struct vg_error *err)
+{
+    return vg_fail(err, VG_E_VERSION,
+                   "%s: database of another program (application id 0x%08" PRIx32
+                   "); accepted: 0x%08x",
+                   path, application, (unsigned)VGI_APPLICATION_ID);
 }
 
 /* The header of the file itself (https://sqlite.org/fileformat.html §1.3): application id at 68,
@@ -72,11 +90,16 @@ static enum vg_err look_at(const char *path, enum look *look, struct vg_error *e
     if (failed != 0) {
         return vg_fail(err, VG_E_IO, "%s: %s", path, strerror(failed));
     }
+    bool whole = got == (ssize_t)sizeof head && memcmp(head, "SQLite format 3", 16) == 0;
+    if (has_journal(path) && (!whole || be32(head + 68) == 0)) {
+        *look = LOOK_UNDONE;
+        return VG_OK;
+    }
     if (got == 0) {
         *look = LOOK_NEW;
         return VG_OK;
     }
-    if (got < (ssize_t)sizeof head || memcmp(head, "SQLite format 3", 16) != 0) {
+    if (!whole) {
         if (st.st_size % VGI_PAGE_BYTES != 0) {
             return vg_fail(err, VG_E_VERSION,
                            "%s: not a database; accepted: a buffer file of this program, or none",
@@ -87,10 +110,7 @@ static enum vg_err look_at(const char *path, enum look *look, struct vg_error *e
     }
     uint32_t application = be32(head + 68);
     if (application != VGI_APPLICATION_ID) {
-        return vg_fail(err, VG_E_VERSION,
-                       "%s: database of another program (application id 0x%08" PRIx32
-                       "); accepted: 0x%08x",
-                       path, application, (unsigned)VGI_APPLICATION_ID);
+        return refuse_owner(path, application, err);
     }
     if (be32(head + 60) > VGI_SCHEMA_VERSION) {
         return refuse_version(path, be32(head + 60), err);
@@ -311,8 +331,24 @@ static int place(struct vgi_store *s)
     return rc;
 }
 
+/* Rolls back what a power cut left (the first read does), and looks at what was there before. */
+static int look_again(struct vgi_store *s, bool *fresh, struct vg_error *err)
+{
+    int64_t application = 0, objects = 0;
+    int rc = read_int(s->db, "PRAGMA application_id", &application);
+    if (rc == SQLITE_OK) {
+        rc = read_int(s->db, "SELECT count(*) FROM sqlite_schema", &objects);
+    }
+    *fresh = application == 0 && objects == 0;
+    if (rc == SQLITE_OK && !*fresh && application != VGI_APPLICATION_ID) {
+        (void)refuse_owner(s->path, (uint32_t)application, err);
+        return SQLITE_MISMATCH;
+    }
+    return rc;
+}
+
 /* One attempt. SQLITE_MISMATCH: *err is filled. */
-static int attempt(struct vgi_store *s, bool fresh, struct vg_error *err)
+static int attempt(struct vgi_store *s, enum look look, struct vg_error *err)
 {
     int rc = sqlite3_open_v2(s->path, &s->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
@@ -326,7 +362,11 @@ static int attempt(struct vgi_store *s, bool fresh, struct vg_error *err)
     char sql[100];
     (void)snprintf(sql, sizeof sql, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-%d",
                    VGI_CACHE_KIB);
+    bool fresh = look == LOOK_NEW;
     rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    if (rc == SQLITE_OK && look == LOOK_UNDONE) {
+        rc = look_again(s, &fresh, err);
+    }
     if (rc == SQLITE_OK) {
         rc = migrate(s, fresh, err);
     }
@@ -381,7 +421,7 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
         enum vg_err e = look_at(s->path, &look, &detail);
         int rc = SQLITE_OK;
         if (e == VG_OK && look != LOOK_DAMAGED) {
-            rc = attempt(s, look == LOOK_NEW, &detail);
+            rc = attempt(s, look, &detail);
             if (rc == SQLITE_OK) {
                 return VG_OK;
             }
