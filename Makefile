@@ -8,6 +8,7 @@
 #   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
 #   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
 #   make sweep        a fault at every point between a reading and its alarm
+#   make crash        a power cut at every write and sync of the agent's buffer and of the SQLite log
 #   make clean        remove build/ and demo-run/
 SHELL := /bin/bash
 LOG ?= sqlite
@@ -17,7 +18,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench evidence measurements fuzz faults sweep soak asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all setup build demo test check bench evidence measurements fuzz faults sweep crash soak asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -77,6 +78,10 @@ sweep: build faults
 	@cmake --build --preset host -j $(JOBS)
 	@tests/sweep/points
 
+# Every point in every mode. make test has a short form (ctest -L crash).
+crash: build
+	@tests/crash/powercut --build $(BUILD)
+
 bench: build
 	@cross/setup bench kafka
 	@cross/kafka/fetch >/dev/null
@@ -114,4 +119,4 @@ clean:
 	rm -rf build demo-run bench-run
 
 help:
-	@sed -n '4,11s/^# *//p' Makefile
+	@sed -n '4,12s/^# *//p' Makefile
