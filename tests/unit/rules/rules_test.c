@@ -289,6 +289,35 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
                       sizeof(told->reason));
 }
 
+/* Whoever brings it to the wrong state: no alarm of another sensor is acknowledged there. */
+static void a_command_that_names_another_sensor_is_refused(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct vg_rules_state s;
+    struct told told = {0};
+    struct vg_command c = {.verb = VG_COMMAND_ACKNOWLEDGE, .alarm_id = "attic:smoke:1"};
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_rules rules = {.conf = &conf, .event = on_event, .arg = &told};
+    assert_true(vg_rules_state_init(&s, VG_SPAN("hall")));
+    vg_rules_command(&rules, &s, &c);
+    assert_int_equal(told.count, 1);
+    assert_string_equal(told.reason, "unknown");
+}
+
+static void a_sensor_that_was_never_heard_is_not_silent(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct vg_rules_state s;
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    assert_true(vg_rules_state_init(&s, VG_SPAN("hall")));
+    s.period_ms = 1000;
+    assert_true(vg_rules_silence(&conf, &s, VG_LONG_AGO_MS) == VG_NEVER_MS);
+    s.seen_ms = 5000;
+    assert_true(vg_rules_silence(&conf, &s, VG_LONG_AGO_MS) == 8000);
+}
+
 static int64_t period_ms = 1000;
 
 static int64_t on_period(void *arg, const char *device, const char *sensor)
@@ -448,6 +477,8 @@ int main(void)
         cmocka_unit_test(too_small_a_buffer_is_refused),
         cmocka_unit_test(a_command_comes_back_as_it_was),
         cmocka_unit_test(a_command_that_is_not_one_is_refused),
+        cmocka_unit_test(a_command_that_names_another_sensor_is_refused),
+        cmocka_unit_test(a_sensor_that_was_never_heard_is_not_silent),
         cmocka_unit_test(a_collector_has_a_sensor_in_each_partition),
         cmocka_unit_test(only_alarms_worth_showing_are_shown),
         cmocka_unit_test(a_sensor_that_takes_the_collectors_name_is_told_but_not_kept),

@@ -247,10 +247,8 @@ static void what_a_collector_refuses_does_not_enter_a_pack(void **state)
     static const struct {
         const char *name;
         const char *reason;
-    } names[] = {{"a b", "(name)"},
-                 {"a/b", "(name)"},
-                 {"", "(name)"},
-                 {"smoke", "(reserved)"},
+    } names[] = {{"a b", "(name)"},    {"a/b", "(name)"}, {"a{b", "(name)"},
+                 {"a[b", "(name)"},    {"", "(name)"},    {"smoke", "(reserved)"},
                  {"seq", "(reserved)"}};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         r = smoke_at("a", TIME_MS);
