@@ -80,8 +80,10 @@ static void turn(void *arg);
 static void fail(struct alarm *a, const char *what, const struct vg_error *err)
 {
     if (!a->failed) {
+        struct vg_error located = *err;
+        vg_program_locate(&located);
         vg_log_error("alarm-failed", "doing=%s class=%s error=%s", what, vg_err_name(err->code),
-                     VG_Q(err->text));
+                     VG_Q(located.text));
         a->failed = true;
         vg_program_fail(VG_EXIT_FAIL);
     }
@@ -535,7 +537,7 @@ static enum vg_err open_inputs(struct alarm *a, struct vg_error *err)
     if (rc == VG_OK) {
         rc = vg_dlog_processor_open(a->log, &options, &a->processor, err);
     }
-    return rc;
+    return vg_err_blame_value(err, rc, "processor.instance", "instance '");
 }
 
 static enum vg_err watch(struct alarm *a, struct vg_error *err)

@@ -71,7 +71,8 @@ struct cli {
     const char *log_url; /* --log or NULL */
     bool json;
     struct cli_conf conf;
-    struct vg_dlog *log; /* open when the command needs it */
+    struct vg_conf_origins *origins; /* of conf */
+    struct vg_dlog *log;             /* open when the command needs it */
 };
 
 extern const struct cli_command cli_commands[];
@@ -85,8 +86,8 @@ bool cli_flag(const struct cli *cli, const char *name);
 /* One line to standard error, "vigia: COMMAND: text"; returns VG_EXIT_FAIL, so that `return
  * cli_fail(…)` is one line. */
 int cli_fail(const struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* The same for a failed call: the error's own text, and 78 where the class is one of configuration.
- */
+/* The same for a failed call: the error's own text, with the place of the key that it blames, and 78
+ * where the class is one of configuration. */
 int cli_fail_err(const struct cli *cli, enum vg_err code, const struct vg_error *err);
 
 /* Rows: JSON lines at once with --json, else a table at the end. A column is a member name and a

@@ -36,7 +36,14 @@ int cli_fail(const struct cli *cli, const char *fmt, ...)
 
 int cli_fail_err(const struct cli *cli, enum vg_err code, const struct vg_error *err)
 {
-    (void)cli_fail(cli, "%s", err->text[0] == '\0' ? vg_err_name(code) : err->text);
+    struct vg_error located = *err;
+
+    if (cli->log_url != NULL && strncmp(err->text, "log.url: ", 9) == 0) {
+        vg_err_prefix(&located, "--log");
+    } else {
+        vg_conf_locate(cli->origins, &located);
+    }
+    (void)cli_fail(cli, "%s", located.text[0] == '\0' ? vg_err_name(code) : located.text);
     switch (code) {
     case VG_E_INVALID:
     case VG_E_RANGE:
@@ -216,19 +223,18 @@ static int load_and_run(struct cli *cli)
     if (cli->command->run == cli_init && cli->config == NULL) {
         from.file = NULL; /* init makes the files; one that lies in /etc is not meant */
     }
-    code = vg_conf_load(&cli_conf_table, &from, &cli->conf, &err);
+    code = vg_conf_load_traced(&cli_conf_table, &from, &cli->conf, &cli->origins, &err);
     if (code != VG_OK) {
         (void)cli_fail(cli, "%s", err.text);
+        vg_conf_origins_free(cli->origins);
         return VG_EXIT_CONFIG;
     }
     if (cli->command->needs_log) {
         code = vg_dlog_open(&cli->conf.log, "vigia", 0, &cli->log, &err);
-        if (code != VG_OK) {
-            return cli_fail_err(cli, code, &err);
-        }
     }
-    exit_code = cli->command->run(cli);
+    exit_code = code == VG_OK ? cli->command->run(cli) : cli_fail_err(cli, code, &err);
     vg_dlog_close(cli->log);
+    vg_conf_origins_free(cli->origins);
     return exit_code;
 }
 

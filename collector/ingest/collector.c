@@ -22,7 +22,9 @@ void vgi_collector_fail(struct vgi_collector *c, const char *msgid, const struct
 {
     if (c->fatal == VG_OK) {
         c->fatal = err->code == VG_OK ? VG_E_FATAL : err->code;
-        vg_log_error(msgid, "error=%s", VG_Q(err->text));
+        struct vg_error located = *err;
+        vg_program_locate(&located);
+        vg_log_error(msgid, "error=%s", VG_Q(located.text));
         vg_program_fail(VG_EXIT_FAIL);
     }
 }
@@ -245,6 +247,7 @@ void vgi_collector_reload(void *state, const void *conf)
     struct vg_error err;
 
     if (vg_keys_open(&fresh->keys, &keys, &err) != VG_OK) {
+        vg_program_locate(&err);
         vg_log_error("reload-refused", "error=%s", VG_Q(err.text));
         return;
     }

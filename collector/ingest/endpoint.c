@@ -268,13 +268,14 @@ static enum vg_err resolve(const struct vgi_collector *c, struct addrinfo **out,
 
     enum vg_err rc = vg_endpoint_parse(vg_span_str(c->conf->listen), VG_COAPS_PORT, &at, err);
     if (rc != VG_OK) {
-        return rc;
+        return vg_err_blame(err, rc, "collector.listen");
     }
     (void)snprintf(port, sizeof(port), "%u", at.port);
     int code = getaddrinfo(at.host, port, &hints, out);
     if (code != 0) {
-        return vg_fail(err, VG_E_INVALID, "collector.listen: %s: %s", c->conf->listen,
-                       gai_strerror(code));
+        return vg_fail(err, VG_E_INVALID,
+                       "collector.listen: %s: %s; accepted: an address of this machine",
+                       c->conf->listen, gai_strerror(code));
     }
     return VG_OK;
 }

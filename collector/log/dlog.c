@@ -1,7 +1,9 @@
 /* The public face of the log: picks the backend by URL, checks arguments once, passes on. */
 #include "dlog_inside.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static const struct vgi_backend *const backends[] = {
@@ -45,6 +47,15 @@ static const struct vgi_backend *find_backend(const char *url, const char **rest
     return NULL;
 }
 
+enum vg_err vgi_dlog_blame(const struct vg_dlog *log, enum vg_err code, struct vg_error *err)
+{
+    char scheme[16];
+    snprintf(scheme, sizeof scheme, "%s ", log->ops->scheme);
+    const char *rest = log->conf.url + strlen(log->ops->scheme) + 1;
+    code = vg_err_blame_value(err, code, "log.url", rest);
+    return vg_err_blame_value(err, code, "log.url", scheme);
+}
+
 enum vg_err vg_dlog_open(const struct vg_dlog_conf *conf, const char *client, unsigned flags,
                          struct vg_dlog **out, struct vg_error *err)
 {
@@ -75,9 +86,10 @@ enum vg_err vg_dlog_open(const struct vg_dlog_conf *conf, const char *client, un
         free(log);
         return vg_fail(err, VG_E_RANGE, "client name '%.64s…' is too long", client);
     }
-    const enum vg_err rc = ops->open(&log->conf, log->client, log->conf.url + (rest - conf->url),
-                                     flags, &log->impl, err);
+    enum vg_err rc = ops->open(&log->conf, log->client, log->conf.url + (rest - conf->url), flags,
+                               &log->impl, err);
     if (rc != VG_OK) {
+        rc = vgi_dlog_blame(log, rc, err);
         free(log);
         return rc;
     }
@@ -106,7 +118,7 @@ enum vg_err vg_dlog_appender_open(struct vg_dlog *log, struct vg_dlog_appender *
     const enum vg_err rc = log->ops->appender_open(log->impl, &a->impl, err);
     if (rc != VG_OK) {
         free(a);
-        return rc;
+        return vgi_dlog_blame(log, rc, err);
     }
     *out = a;
     return VG_OK;
@@ -220,7 +232,7 @@ enum vg_err vg_dlog_reader_open(struct vg_dlog *log, enum vg_topic t, int32_t pa
     const enum vg_err rc = log->ops->reader_open(log->impl, t, partition, from, &r->impl, err);
     if (rc != VG_OK) {
         free(r);
-        return rc;
+        return vgi_dlog_blame(log, rc, err);
     }
     *out = r;
     return VG_OK;
@@ -258,13 +270,12 @@ void vg_dlog_reader_close(struct vg_dlog_reader *r)
 
 static enum vg_err check_options(const struct vg_dlog_processor_options *o, struct vg_error *err)
 {
-    if (!name_ok(o->group, VG_DLOG_NAME_MAX) || o->group[0] == '\0' ||
-        !name_ok(o->instance, VG_DLOG_NAME_MAX) || o->instance[0] == '\0') {
-        return vg_fail(
-            err, VG_E_INVALID,
-            "group '%.64s', instance '%.64s': accepted are 1 to %d letters, digits, '.', "
-            "'_' and '-'",
-            o->group, o->instance, VG_DLOG_NAME_MAX - 1);
+    const bool group_ok = name_ok(o->group, VG_DLOG_NAME_MAX) && o->group[0] != '\0';
+    if (!group_ok || !name_ok(o->instance, VG_DLOG_NAME_MAX) || o->instance[0] == '\0') {
+        return vg_fail(err, VG_E_INVALID,
+                       "%s '%.64s': accepted are 1 to %d letters, digits, '.', '_' and '-'",
+                       group_ok ? "instance" : "group", group_ok ? o->instance : o->group,
+                       VG_DLOG_NAME_MAX - 1);
     }
     if (o->input_count == 0 || o->input_count > VG_DLOG_INPUTS_MAX ||
         o->state_topic > VG_TOPIC_NONE) {
@@ -306,7 +317,7 @@ enum vg_err vg_dlog_processor_open(struct vg_dlog *log,
     rc = log->ops->processor_open(log->impl, options, &p->impl, err);
     if (rc != VG_OK) {
         free(p);
-        return rc;
+        return vgi_dlog_blame(log, rc, err);
     }
     *out = p;
     return VG_OK;

@@ -35,11 +35,11 @@ bool vgi_wait_fd(int fd, int timeout_ms)
 
 /* ---- admin ---- */
 
-static enum vg_err differs(struct vg_error *err, const char *topic, const char *setting,
-                           int64_t found, int64_t accepted)
+static enum vg_err differs(struct vg_error *err, const char *key, const char *topic,
+                           const char *setting, int64_t found, int64_t accepted)
 {
-    return vg_fail(err, VG_E_INVALID, "topic %s: %s is %" PRId64 ", accepted: %" PRId64, topic,
-                   setting, found, accepted);
+    return vg_fail(err, VG_E_INVALID, "%s: topic %s: %s is %" PRId64 ", accepted: %" PRId64, key,
+                   topic, setting, found, accepted);
 }
 
 static const char *cleanup_name(enum vg_cleanup c)
@@ -47,25 +47,31 @@ static const char *cleanup_name(enum vg_cleanup c)
     return c == VG_CLEANUP_COMPACT ? "compact" : "delete";
 }
 
-static enum vg_err compare(const struct vg_dlog_topic_info *info, struct vg_topic_settings want,
-                           struct vg_error *err)
+/* The key at fault is the one that the wanted setting comes from; where none says it, the log's. */
+static enum vg_err compare(const struct vg_dlog_topic_info *info, enum vg_topic t,
+                           const struct vg_dlog_conf *conf, struct vg_error *err)
 {
-    const struct vg_topic_settings *is = &info->settings;
+    const struct vg_topic_settings *is = &info->settings, want = vg_dlog_want(conf, t);
+    const struct vg_topic_spec *spec = vg_topic_spec(t);
     if (is->partitions != want.partitions) {
-        return differs(err, info->name, "partitions", is->partitions, want.partitions);
+        return differs(err, spec->partitioned ? "log.partitions" : "log.url", info->name,
+                       "partitions", is->partitions, want.partitions);
     }
     if (is->replication != want.replication) {
-        return differs(err, info->name, "replication", is->replication, want.replication);
+        return differs(err, "log.replication", info->name, "replication", is->replication,
+                       want.replication);
     }
     if (is->min_insync != want.min_insync) {
-        return differs(err, info->name, "min.insync.replicas", is->min_insync, want.min_insync);
+        return differs(err, "log.min_insync", info->name, "min.insync.replicas", is->min_insync,
+                       want.min_insync);
     }
     if (is->cleanup != want.cleanup) {
-        return vg_fail(err, VG_E_INVALID, "topic %s: cleanup is %s, accepted: %s", info->name,
-                       cleanup_name(is->cleanup), cleanup_name(want.cleanup));
+        return vg_fail(err, VG_E_INVALID, "log.url: topic %s: cleanup is %s, accepted: %s",
+                       info->name, cleanup_name(is->cleanup), cleanup_name(want.cleanup));
     }
     if (want.cleanup == VG_CLEANUP_TIME && is->retain_ms != want.retain_ms) {
-        return differs(err, info->name, "retention in ms", is->retain_ms, want.retain_ms);
+        return differs(err, spec->long_kept ? "log.retain_alarms" : "log.retain", info->name,
+                       "retention in ms", is->retain_ms, want.retain_ms);
     }
     return VG_OK;
 }
@@ -76,7 +82,7 @@ enum vg_err vg_dlog_describe(struct vg_dlog *log, enum vg_topic t, struct vg_dlo
     if (t >= VG_TOPIC_COUNT) {
         return vg_fail(err, VG_E_RANGE, "no such topic");
     }
-    return log->ops->describe(log->impl, t, out, err);
+    return vgi_dlog_blame(log, log->ops->describe(log->impl, t, out, err), err);
 }
 
 enum vg_err vg_dlog_check(struct vg_dlog *log, unsigned topics, struct vg_error *err)
@@ -91,12 +97,12 @@ enum vg_err vg_dlog_check(struct vg_dlog *log, unsigned topics, struct vg_error 
         if ((topics & VG_TOPIC_BIT(t)) != 0) {
             rc = log->ops->describe(log->impl, t, info, err);
             if (rc == VG_OK) {
-                rc = compare(info, vg_dlog_want(&log->conf, t), err);
+                rc = compare(info, t, &log->conf, err);
             }
         }
     }
     free(info);
-    return rc;
+    return vgi_dlog_blame(log, rc, err);
 }
 
 enum vg_err vg_dlog_create(struct vg_dlog *log, unsigned topics, unsigned *created,
@@ -110,7 +116,7 @@ enum vg_err vg_dlog_create(struct vg_dlog *log, unsigned topics, unsigned *creat
     if (rc == VG_OK) {
         *created = made;
     }
-    return rc;
+    return vgi_dlog_blame(log, rc, err);
 }
 
 enum vg_err vg_dlog_list(struct vg_dlog *log, unsigned *topics, struct vg_error *err)

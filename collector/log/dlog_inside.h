@@ -18,4 +18,7 @@ int64_t vgi_wall_ms(void);
 /* Waits until the descriptor is readable or the time passed; returns whether it is. */
 bool vgi_wait_fd(int fd, int timeout_ms);
 
+/* Blames log.url for what its server or file did: a text that begins with what the URL names. */
+enum vg_err vgi_dlog_blame(const struct vg_dlog *log, enum vg_err code, struct vg_error *err);
+
 #endif

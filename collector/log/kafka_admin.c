@@ -45,7 +45,8 @@ static enum vg_err check_file(const char *key, const char *path, bool secret, st
         return VG_OK;
     }
     if (stat(path, &st) != 0) {
-        return vg_fail(err, VG_E_INVALID, "log.%s: %.150s: %s", key, path, strerror(errno));
+        return vg_fail(err, VG_E_INVALID, "log.%s: %.150s: %s, accepted: a PEM file", key, path,
+                       strerror(errno));
     }
     if (secret && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
         return vg_fail(err, VG_E_INVALID, "log.%s: %.150s: mode is %04o, accepted: 0600 or 0400",

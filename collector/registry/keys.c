@@ -53,14 +53,15 @@ static enum vg_err kek_read(int fd, const char *path, struct kek *kek, struct vg
     size_t got = 0;
 
     if (fstat(fd, &st) != 0) {
-        return vg_fail(err, VG_E_IO, "key file %s: %s", path, strerror(errno));
+        return vg_fail(err, VG_E_IO, "%s: %s", path, strerror(errno));
     }
     if (!S_ISREG(st.st_mode)) {
-        return vg_fail(err, VG_E_INVALID, "key file %s: not a regular file", path);
+        return vg_fail(err, VG_E_INVALID,
+                       "%s: not a regular file, accepted: a key file of 32 bytes", path);
     }
     if ((st.st_mode & 077) != 0) {
         return vg_fail(err, VG_E_DENIED,
-                       "key file %s: mode is %04o, accepted: 0600 (nobody else may read it)", path,
+                       "%s: mode is %04o, accepted: 0600 (nobody else may read it)", path,
                        (unsigned)(st.st_mode & 07777));
     }
     while (got < sizeof(bytes)) {
@@ -69,7 +70,7 @@ static enum vg_err kek_read(int fd, const char *path, struct kek *kek, struct vg
             continue;
         }
         if (n < 0) {
-            return vg_fail(err, VG_E_IO, "key file %s: %s", path, strerror(errno));
+            return vg_fail(err, VG_E_IO, "%s: %s", path, strerror(errno));
         }
         if (n == 0) {
             break;
@@ -78,7 +79,7 @@ static enum vg_err kek_read(int fd, const char *path, struct kek *kek, struct vg
     }
     if (got != VG_KEK_BYTES) {
         mbedtls_platform_zeroize(bytes, sizeof(bytes));
-        return vg_fail(err, VG_E_INVALID, "key file %s: %lld bytes, accepted: exactly %d", path,
+        return vg_fail(err, VG_E_INVALID, "%s: %lld bytes, accepted: exactly %d", path,
                        (long long)st.st_size, VG_KEK_BYTES);
     }
     memcpy(kek->key, bytes, VG_KEK_BYTES);
@@ -93,12 +94,17 @@ static enum vg_err kek_load(const char *path, struct kek *kek, struct vg_error *
         enum vg_err code = errno == ENOENT   ? VG_E_NOTFOUND
                            : errno == EACCES ? VG_E_DENIED
                                              : VG_E_IO;
-        return vg_fail(err, code, "key file %s: %s%s", path, strerror(errno),
-                       code == VG_E_NOTFOUND ? " (vigia init makes it)" : "");
+        return vg_fail(err, code, "%s: %s%s", path, strerror(errno),
+                       code == VG_E_NOTFOUND ? ", accepted: a key file (vigia init makes it)" : "");
     }
     enum vg_err rc = kek_read(fd, path, kek, err);
     (void)close(fd);
     return rc;
+}
+
+static enum vg_err blame(enum vg_err rc, struct vg_error *err, const char *key)
+{
+    return rc == VG_OK ? VG_OK : vg_err_blame(err, rc, key);
 }
 
 enum vg_err vg_keys_open(const struct vg_keys_conf *conf, struct vg_keys **out,
@@ -108,11 +114,11 @@ enum vg_err vg_keys_open(const struct vg_keys_conf *conf, struct vg_keys **out,
     if (keys == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for keys");
     }
-    enum vg_err rc = kek_load(conf->kek_file, &keys->keks[0], err);
+    enum vg_err rc = blame(kek_load(conf->kek_file, &keys->keks[0], err), err, "keys.kek_file");
     if (rc == VG_OK) {
         keys->count = 1;
         if (conf->kek_file_old[0] != '\0') {
-            rc = kek_load(conf->kek_file_old, &keys->keks[1], err);
+            rc = blame(kek_load(conf->kek_file_old, &keys->keks[1], err), err, "keys.kek_file_old");
             keys->count = 2;
         }
     }
@@ -145,7 +151,7 @@ static enum vg_err sync_folder(const char *path, struct vg_error *err)
         if (fd >= 0) {
             (void)close(fd);
         }
-        return vg_fail(err, VG_E_IO, "folder of key file %s: %s", path, strerror(saved));
+        return vg_fail(err, VG_E_IO, "%s: its folder: %s", path, strerror(saved));
     }
     (void)close(fd);
     return VG_OK;
@@ -161,7 +167,7 @@ enum vg_err vg_keys_create_file(const char *path, struct vg_error *err)
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) {
         mbedtls_platform_zeroize(key, sizeof(key));
-        return vg_fail(err, errno == EEXIST ? VG_E_EXISTS : VG_E_IO, "key file %s: %s", path,
+        return vg_fail(err, errno == EEXIST ? VG_E_EXISTS : VG_E_IO, "%s: %s", path,
                        strerror(errno));
     }
     bool good = fchmod(fd, 0600) == 0 && write(fd, key, sizeof(key)) == (ssize_t)sizeof(key) &&
@@ -171,7 +177,7 @@ enum vg_err vg_keys_create_file(const char *path, struct vg_error *err)
     good = close(fd) == 0 && good;
     if (!good) {
         (void)unlink(path);
-        return vg_fail(err, VG_E_IO, "key file %s: %s", path, strerror(saved));
+        return vg_fail(err, VG_E_IO, "%s: %s", path, strerror(saved));
     }
     return sync_folder(path, err);
 }

@@ -56,14 +56,16 @@ enum vg_err vgi_agent_start(struct vg_loop *loop, void *conf, void **state, stru
     if (e == VG_OK) {
         e = vgi_figures_register(err);
     }
+    /* The sources first: they read nothing before the loop turns, and one that cannot be opened is
+     * found while the buffer has not been touched. */
+    if (e == VG_OK) {
+        e = vgi_feeders_start(a, err);
+    }
     if (e == VG_OK) {
         e = vgi_relay_open_buffer(a, err);
     }
     if (e == VG_OK) {
         e = vgi_relay_open_uplink(a, err);
-    }
-    if (e == VG_OK) {
-        e = vgi_feeders_start(a, err);
     }
     if (e == VG_OK && vg_loop_timer(loop, on_tick, a, &a->tick) != VG_OK) {
         e = vg_fail(err, VG_E_FULL, "the loop takes no more timers");

@@ -118,13 +118,13 @@ static enum vg_err read_key_file(S *conf, struct vg_error *err)
 {
     if (conf->psk[0] != '\0') {
         return vg_fail(err, VG_E_INVALID,
-                       "uplink.psk and uplink.psk_file are both set: accepted is one of them");
+                       "uplink.psk_file: uplink.psk is set too, accepted is one of them");
     }
     char text[sizeof conf->psk + 2];
     size_t len;
     enum vg_err e = vg_secret_file_read(conf->psk_file, text, sizeof text, &len, err);
     if (e != VG_OK) {
-        return e;
+        return vg_err_blame(err, e, "uplink.psk_file");
     }
     while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r')) {
         len--;
@@ -132,7 +132,8 @@ static enum vg_err read_key_file(S *conf, struct vg_error *err)
     bool fits = vg_span_copy(vg_span(text, len), conf->psk, sizeof conf->psk);
     explicit_bzero(text, sizeof text);
     return fits ? VG_OK
-                : vg_fail(err, VG_E_RANGE, "%s: accepted: 32 to 64 hexadecimal digits",
+                : vg_fail(err, VG_E_RANGE,
+                          "uplink.psk_file: %s: accepted: 32 to 64 hexadecimal digits",
                           conf->psk_file);
 }
 
@@ -142,14 +143,18 @@ static enum vg_err check_key(S *conf, struct vg_error *err)
     struct vg_uplink_options *o = &conf->uplink;
     o->psk_len = digits / 2;
     if (digits == 0) {
-        return vg_fail(err, VG_E_NOTFOUND,
-                       "no key: accepted is device.provisioning, uplink.psk_file or uplink.psk");
+        return vg_fail(
+            err, VG_E_NOTFOUND,
+            "uplink.psk: no key, accepted is one of device.provisioning, uplink.psk_file "
+            "and uplink.psk");
     }
     if (digits % 2 != 0 || o->psk_len < VG_UPLINK_PSK_MIN || o->psk_len > VG_UPLINK_PSK_MAX ||
         !vg_unhex(vg_span(conf->psk, digits), o->psk, o->psk_len)) {
+        bool filed = conf->psk_file[0] != '\0';
         return vg_fail(err, VG_E_INVALID,
-                       "%s: %zu characters found, accepted: 32 to 64 hexadecimal digits",
-                       conf->psk_file[0] == '\0' ? "uplink.psk" : conf->psk_file, digits);
+                       "%s%s%s%s: %zu characters found, accepted: 32 to 64 hexadecimal digits",
+                       conf->places.psk, filed ? "uplink.psk_file" : "uplink.psk",
+                       filed ? ": " : "", conf->psk_file, digits);
     }
     explicit_bzero(conf->psk, sizeof conf->psk);
     return VG_OK;
@@ -159,11 +164,12 @@ static enum vg_err check_sources(const S *conf, struct vg_error *err)
 {
     if (conf->source_count == 0) {
         return vg_fail(err, VG_E_NOTFOUND,
-                       "no source: accepted is at least one block [source NAME]");
+                       "[source]: none, accepted: at least one block [source NAME]");
     }
     for (size_t i = 0; i < conf->source_count; i++) {
         if (conf->sources[i].scenario[0] == '\0') {
-            return vg_fail(err, VG_E_NOTFOUND, "source %s.scenario is required",
+            return vg_fail(err, VG_E_NOTFOUND,
+                           "source %s.scenario: missing, accepted: the path of a scenario",
                            conf->sources[i].name);
         }
     }
@@ -178,7 +184,7 @@ enum vg_err vgi_edge_conf_check(void *object, struct vg_error *err)
         e = vgi_provision_read(conf, err);
     } else if (conf->boot_file[0] != '\0') {
         e = vg_fail(err, VG_E_INVALID,
-                    "device.boot_file needs device.provisioning, where it is moved to");
+                    "device.boot_file: set without device.provisioning, where it is moved to");
     }
     if (e == VG_OK && conf->psk_file[0] != '\0') {
         e = read_key_file(conf, err);
@@ -188,25 +194,28 @@ enum vg_err vgi_edge_conf_check(void *object, struct vg_error *err)
     }
     if (!vg_sensor_id_valid(vg_span_str(conf->device))) {
         return vg_fail(err, conf->device[0] == '\0' ? VG_E_NOTFOUND : VG_E_INVALID,
-                       "device.name: \"%s\" found, accepted: 1 to %d letters, digits and - : . / "
-                       "_, beginning with a "
-                       "letter or digit",
-                       conf->device, VG_DEVICE_NAME_MAX);
+                       "%sdevice.name: '%s', accepted: 1 to %d letters, digits and - : . / _, "
+                       "beginning with a letter or digit",
+                       conf->places.device, conf->device, VG_DEVICE_NAME_MAX);
     }
     if (conf->backoff_max_ms < conf->backoff_min_ms) {
-        return vg_fail(err, VG_E_RANGE, "uplink.backoff_max is shorter than uplink.backoff_min");
+        return vg_fail(
+            err, VG_E_RANGE,
+            "uplink.backoff_max: %lld ms, accepted: at least uplink.backoff_min, %lld ms",
+            (long long)conf->backoff_max_ms, (long long)conf->backoff_min_ms);
     }
     struct vg_uplink_options *o = &conf->uplink;
     vg_uplink_options_init(o);
     e = check_key(conf, err);
     if (e == VG_OK && conf->collectors[0] == '\0') {
-        e = vg_fail(err, VG_E_NOTFOUND, "uplink.collectors is required: accepted: host:port, …");
+        e = vg_fail(err, VG_E_NOTFOUND, "uplink.collectors: missing, accepted: host:port, …");
     }
     struct vg_error why;
     if (e == VG_OK &&
         vg_endpoint_list_parse(conf->collectors, VG_COAPS_PORT, o->collectors,
                                VG_UPLINK_COLLECTORS_MAX, &o->collector_count, &why) != VG_OK) {
-        e = vg_fail(err, VG_E_INVALID, "uplink.collectors: %.220s", why.text);
+        e = vg_fail(err, VG_E_INVALID, "%suplink.collectors: %.220s", conf->places.collectors,
+                    why.text);
     }
     if (e != VG_OK) {
         return e;
@@ -221,5 +230,5 @@ enum vg_err vgi_edge_conf_check(void *object, struct vg_error *err)
     o->backoff_max_ms = conf->backoff_max_ms;
     o->park_ms = conf->park_ms;
     o->cid = conf->cid;
-    return fits ? check_sources(conf, err) : vg_fail(err, VG_E_RANGE, "device.name is too long");
+    return fits ? check_sources(conf, err) : vg_fail(err, VG_E_RANGE, "device.name: too long");
 }

@@ -18,6 +18,13 @@ struct vgi_source_conf {
     int64_t start_ms;
 };
 
+/* "FILE:LINE: " of what came from the provisioning file; empty for the rest. */
+struct vgi_provision_places {
+    char device[VG_CONF_PLACE_MAX + 2];
+    char collectors[VG_CONF_PLACE_MAX + 2];
+    char psk[VG_CONF_PLACE_MAX + 2];
+};
+
 struct vgi_edge_conf {
     char device[VG_DEVICE_NAME_MAX + 1];
     char provisioning[VGI_PATH_ROOM];
@@ -31,6 +38,7 @@ struct vgi_edge_conf {
     int64_t batch, rate, ack_timeout_ms, response_ms, handshake_ms, backoff_min_ms, backoff_max_ms,
         park_ms;
     bool cid;
+    struct vgi_provision_places places;
     struct vg_uplink_options uplink; /* worked out by vgi_edge_conf_check */
 
     char buffer_path[VGI_PATH_ROOM];

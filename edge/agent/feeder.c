@@ -4,6 +4,8 @@
 #include "vigia/log.h"
 #include "vigia/source_sim.h"
 
+#include <stdio.h>
+
 /* Reads in one turn of the loop, so that a source that always has more does not starve the rest. */
 #define READS_PER_TURN 8
 
@@ -63,6 +65,16 @@ static void on_readable(void *arg, unsigned events)
     read_source(arg);
 }
 
+/* A file that the source could not use is the fault of the key that names it. */
+static enum vg_err blame(const struct vgi_source_conf *conf, enum vg_err e, struct vg_error *err)
+{
+    char scenario[sizeof conf->name + 32], ledger[sizeof conf->name + 32];
+    (void)snprintf(scenario, sizeof scenario, "source %s.scenario", conf->name);
+    (void)snprintf(ledger, sizeof ledger, "source %s.ledger", conf->name);
+    e = vg_err_blame_value(err, e, ledger, conf->ledger);
+    return vg_err_blame_value(err, e, scenario, conf->scenario);
+}
+
 static enum vg_err start(struct vgi_feeder *f, struct vg_error *err)
 {
     const struct vg_source_sim_options sim = {
@@ -71,7 +83,7 @@ static enum vg_err start(struct vgi_feeder *f, struct vg_error *err)
     f->ops = &vg_source_sim; /* the one kind that the table of configuration knows */
     enum vg_err e = f->ops->open(&sim, a->clock, &f->source, err);
     if (e != VG_OK) {
-        return e;
+        return blame(f->conf, e, err);
     }
     int fd = f->ops->fd(f->source);
     e = vg_loop_timer(a->loop, on_timer, f, &f->timer);

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@ struct provision {
     char device[sizeof(((struct vgi_edge_conf *)0)->device)];
     char collectors[sizeof(((struct vgi_edge_conf *)0)->collectors)];
     char psk[sizeof(((struct vgi_edge_conf *)0)->psk)];
+    struct vgi_provision_places places;
 };
 
 #define S struct provision
@@ -34,10 +36,26 @@ static const struct vg_conf_table table = {
     .object_size = sizeof(struct provision),
 };
 
+static void note_place(const struct vg_conf_origins *origins, const char *key,
+                       char to[VG_CONF_PLACE_MAX + 2])
+{
+    char place[VG_CONF_PLACE_MAX];
+    (void)vg_conf_where(origins, key, place);
+    (void)snprintf(to, VG_CONF_PLACE_MAX + 2, "%s: ", place);
+}
+
 static enum vg_err parse(const char *path, struct provision *out, struct vg_error *err)
 {
     const struct vg_conf_sources from = {.file = path, .ignore_environment = true};
-    return vg_conf_load(&table, &from, out, err);
+    struct vg_conf_origins *origins;
+    enum vg_err e = vg_conf_load_traced(&table, &from, out, &origins, err);
+    if (e == VG_OK) {
+        note_place(origins, "device.name", out->places.device);
+        note_place(origins, "uplink.collectors", out->places.collectors);
+        note_place(origins, "uplink.psk", out->places.psk);
+    }
+    vg_conf_origins_free(origins);
+    return e;
 }
 
 static bool is_wiped(const struct provision *p)
@@ -50,13 +68,13 @@ static enum vg_err take(const char *name, const char *from, char *to, size_t siz
                         struct vg_error *err)
 {
     if (to[0] != '\0' && strcmp(from, to) != 0) {
-        return vg_fail(err, VG_E_INVALID,
-                       "%s is set in the configuration and, differently, in the provisioning file: "
-                       "accepted in one "
-                       "of them",
-                       name);
+        return vg_fail(
+            err, VG_E_INVALID,
+            "%s: set here and, differently, in the provisioning file: accepted in one of "
+            "them",
+            name);
     }
-    return vg_str_copy(from, to, size) ? VG_OK : vg_fail(err, VG_E_RANGE, "%s is too long", name);
+    return vg_str_copy(from, to, size) ? VG_OK : vg_fail(err, VG_E_RANGE, "%s: too long", name);
 }
 
 static enum vg_err fill(struct vgi_edge_conf *conf, const struct provision *p, struct vg_error *err)
@@ -65,10 +83,15 @@ static enum vg_err fill(struct vgi_edge_conf *conf, const struct provision *p, s
     if (e == VG_OK) {
         e = take("uplink.psk", p->psk, conf->psk, sizeof conf->psk, err);
     }
+    if (e == VG_OK) {
+        conf->places = p->places;
+    }
     /* The collectors are the one thing that a site may know better than the file. */
     if (e == VG_OK && conf->collectors[0] == '\0') {
         e = take("uplink.collectors", p->collectors, conf->collectors, sizeof conf->collectors,
                  err);
+    } else {
+        conf->places.collectors[0] = '\0';
     }
     return e;
 }
@@ -84,7 +107,9 @@ enum vg_err vgi_provision_read(struct vgi_edge_conf *conf, struct vg_error *err)
     }
     if (e == VG_OK && !fresh) {
         e = vg_secret_file_check(conf->provisioning, err);
-        if (e == VG_OK) {
+        if (e != VG_OK) {
+            e = vg_err_blame(err, e, "device.provisioning");
+        } else {
             e = parse(conf->provisioning, &p, err);
         }
     }
@@ -117,6 +142,9 @@ static enum vg_err move_file(const struct vgi_edge_conf *conf, int fd, char *tex
     enum vg_err e = parse(conf->boot_file, &p, err);
     if (e == VG_OK && !is_wiped(&p)) {
         e = vg_file_write_atomic(conf->provisioning, text, len, err);
+        if (e != VG_OK) {
+            e = vg_err_blame(err, e, "device.provisioning");
+        }
         if (e == VG_OK) {
             e = wipe_key(fd, conf->boot_file, text, len, p.psk, err);
         }
@@ -135,15 +163,18 @@ enum vg_err vgi_provision_take(const struct vgi_edge_conf *conf, struct vg_error
     }
     int fd = open(conf->boot_file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
-        return errno == ENOENT ? VG_OK
-                               : vg_fail(err, VG_E_DENIED, "%s: cannot be opened: %s",
-                                         conf->boot_file, strerror(errno));
+        return errno == ENOENT
+                   ? VG_OK
+                   : vg_fail(err, VG_E_DENIED, "device.boot_file: %s: cannot be opened: %s",
+                             conf->boot_file, strerror(errno));
     }
     char text[FILE_MAX];
     ssize_t len = read(fd, text, sizeof text);
     enum vg_err e;
     if (len < 0 || (size_t)len == sizeof text) {
-        e = vg_fail(err, VG_E_RANGE, "%s: accepted: a provisioning file shorter than %d bytes",
+        e = vg_fail(err, VG_E_RANGE,
+                    "device.boot_file: %s: accepted: a provisioning file shorter than %d "
+                    "bytes",
                     conf->boot_file, FILE_MAX);
     } else {
         e = move_file(conf, fd, text, (size_t)len, err);

@@ -87,6 +87,23 @@ static void settle(void *arg, enum vg_uplink_lane lane, const struct vg_uplink_o
     }
 }
 
+/* A name without an address is told with the key that holds it: the agent goes on, but somebody may
+ * have to correct a line. */
+static void lost(const struct vgi_agent *a, const char *at, int64_t detail)
+{
+    struct vg_error why;
+    if (!vg_uplink_lost_unresolved(detail)) {
+        vg_log_warn("uplink-lost", "collector=%s reason=%s", VG_Q(at), vg_uplink_lost_name(detail));
+        return;
+    }
+    (void)vg_fail(&why, VG_E_NOTFOUND,
+                  "%suplink.collectors: '%s' does not resolve, accepted: host:port, …",
+                  a->conf->places.collectors, at);
+    vg_program_locate(&why);
+    vg_log_warn("uplink-lost", "collector=%s reason=%s error=%s", VG_Q(at),
+                vg_uplink_lost_name(detail), VG_Q(why.text));
+}
+
 static void event(void *arg, enum vg_uplink_event what, size_t collector, int64_t detail)
 {
     struct vgi_agent *a = arg;
@@ -97,7 +114,7 @@ static void event(void *arg, enum vg_uplink_event what, size_t collector, int64_
         vg_log_info("uplink-up", "collector=%s", VG_Q(at));
         break;
     case VG_UPLINK_EV_LOST:
-        vg_log_warn("uplink-lost", "collector=%s reason=%s", VG_Q(at), vg_uplink_lost_name(detail));
+        lost(a, at, detail);
         break;
     case VG_UPLINK_EV_BACKOFF:
         vg_log_info("uplink-waits", "ms=%lld", (long long)detail);
@@ -148,7 +165,7 @@ enum vg_err vgi_relay_open_buffer(struct vgi_agent *a, struct vg_error *err)
         .on_rows = on_rows, .on_waiting = on_waiting, .on_fatal = on_fatal, .arg = a};
     enum vg_err e = vg_buffer_open(&options, &events, a->clock, &a->buffer, err);
     if (e != VG_OK) {
-        return e;
+        return vg_err_blame_value(err, e, "buffer.path", conf->buffer_path);
     }
     e = vg_loop_watch(a->loop, vg_buffer_fd(a->buffer), VG_LOOP_READ, on_buffer, a,
                       &a->buffer_watch);

@@ -397,8 +397,8 @@ static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
         class = VG_E_DENIED;
         break;
     case SQLITE_CANTOPEN:
-        class = VG_E_NOTFOUND;
-        break;
+        return vg_fail(err, VG_E_NOTFOUND, "%s: %s; accepted: a file in a folder that exists",
+                       s->path, s->db == NULL ? text : strerror(sqlite3_system_errno(s->db)));
     default:
         class = VG_E_IO;
     }

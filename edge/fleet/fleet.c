@@ -211,7 +211,14 @@ static void event(void *arg, enum vg_uplink_event what, size_t collector, int64_
     char at[VG_ENDPOINT_TEXT_MAX];
     if (what == VG_UPLINK_EV_LOST) {
         vg_endpoint_format(&d->fleet->options.collectors[collector], at);
-        vg_log_warn("uplink-lost", "collector=%s reason=%s", VG_Q(at), vg_uplink_lost_name(detail));
+        struct vg_error why = {0};
+        if (vg_uplink_lost_unresolved(detail)) {
+            (void)vg_fail(&why, VG_E_NOTFOUND, "fleet.collectors: does not resolve");
+            vg_program_locate(&why);
+        }
+        vg_log_warn(
+            "uplink-lost", "collector=%s reason=%s%s%s", VG_Q(at), vg_uplink_lost_name(detail),
+            why.text[0] == '\0' ? "" : " error=", why.text[0] == '\0' ? "" : VG_Q(why.text));
     }
 }
 
@@ -320,8 +327,9 @@ static enum vg_err open_devices(struct fleet *f, const char *text, size_t len, s
         at += width + 1;
     }
     if (e == VG_OK && (f->count == 0 || f->count < (size_t)f->conf->devices)) {
-        e = vg_fail(err, VG_E_RANGE, "%s: %zu devices found, wanted: %lld", f->conf->credentials,
-                    f->count, (long long)f->conf->devices);
+        e = vg_fail(err, VG_E_RANGE, "%s: %zu devices found, accepted: at least %lld",
+                    f->conf->credentials, f->count,
+                    (long long)(f->conf->devices > 0 ? f->conf->devices : 1));
     }
     return e;
 }
@@ -339,7 +347,8 @@ static enum vg_err read_credentials(struct fleet *f, struct vg_error *err)
         explicit_bzero(text, len);
     }
     free(text);
-    return e;
+    return e == VG_OK ? VG_OK
+                      : vg_err_blame_value(err, e, "fleet.credentials", f->conf->credentials);
 }
 
 /* One socket per device. */

@@ -26,6 +26,11 @@ const char *vg_uplink_lost_name(int64_t detail)
     return detail >= 0 && detail < VGI_LOST_COUNT ? names[detail] : "unknown";
 }
 
+bool vg_uplink_lost_unresolved(int64_t detail)
+{
+    return detail == VGI_LOST_UNRESOLVED;
+}
+
 enum vg_err vgi_options_check(const struct vg_uplink_options *o, struct vg_error *err)
 {
     if (!vg_sensor_id_valid(vg_span_str(o->identity))) {

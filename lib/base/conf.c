@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ENV_NAME_MAX 128
-
 static const char *file_or_none(const struct load *load, char *place)
 {
     if (load->file == NULL) {
@@ -23,15 +21,6 @@ static const char *file_or_none(const struct load *load, char *place)
 }
 
 /* --- sections --- */
-
-static int *seen_of_block(const struct load *load, const struct vg_conf_each *each, size_t block)
-{
-    size_t at = load->table->item_count;
-    for (const struct vg_conf_each *e = load->table->each; e != each; e++) {
-        at += e->max * e->item_count;
-    }
-    return load->seen + at + block * each->item_count;
-}
 
 static size_t *count_of(const struct vg_conf_each *each, void *object)
 {
@@ -47,7 +36,7 @@ static struct scope scope_of_block(const struct load *load, const struct vg_conf
         .items = each->items,
         .count = each->item_count,
         .object = load->object + each->array_offset + block * each->element_size,
-        .seen = seen_of_block(load, each, block),
+        .seen = vgi_conf_origins_seen(load->origins, each, block),
     };
 }
 
@@ -135,7 +124,9 @@ static enum vg_err open_block(const struct load *load, const struct vg_conf_each
     }
     struct scope s = scope_of_block(load, each, *count, section);
     (void)vg_str_copy(name, s.object + each->name_offset, each->name_size);
-    enum vg_err code = apply_defaults(load, &s);
+    enum vg_err code = vgi_conf_origins_block(load->origins, each, *count, name)
+                           ? apply_defaults(load, &s)
+                           : vg_fail(load->err, VG_E_NOMEM, "no memory for [%s]", section);
     if (code == VG_OK) {
         ++*count;
         *out = s;
@@ -151,7 +142,7 @@ enum vg_err vgi_conf_open_section(const struct load *load, const char *place, co
                               .items = load->table->items,
                               .count = load->table->item_count,
                               .object = load->object,
-                              .seen = load->seen};
+                              .seen = load->origins->seen};
         return VG_OK;
     }
     size_t word = strcspn(section, " \t");
@@ -194,8 +185,7 @@ enum vg_err vgi_conf_set_value(const struct load *load, const struct scope *scop
         if (line > 0 && scope->seen[i] > 0) {
             bool included = scope->seen[i] >= SEEN_INCLUDED;
             return vg_fail(load->err, VG_E_INVALID, "%s: %s.%s: given again, first in line %d%s",
-                           place, scope->section, key,
-                           scope->seen[i] - (included ? SEEN_INCLUDED : 0),
+                           place, scope->section, key, scope->seen[i] % SEEN_INCLUDED,
                            included ? " of the included file" : "");
         }
         struct vg_error why;
@@ -211,9 +201,9 @@ enum vg_err vgi_conf_set_value(const struct load *load, const struct scope *scop
 
 /* --- environment and command line --- */
 
-static void env_name(const char *section, const char *key, char *out)
+void vgi_conf_env_name(const char *section, const char *key, char out[VGI_ENV_NAME_MAX])
 {
-    int len = snprintf(out, ENV_NAME_MAX, "VIGIA_%s_%s", section, key);
+    int len = snprintf(out, VGI_ENV_NAME_MAX, "VIGIA_%s_%s", section, key);
     for (int i = 0; i < len && out[i] != '\0'; i++) {
         unsigned char c = (unsigned char)out[i];
         out[i] = c < 0x80 && isalnum(c) ? (char)toupper(c) : '_';
@@ -223,19 +213,19 @@ static void env_name(const char *section, const char *key, char *out)
 static enum vg_err apply_environment_to(const struct load *load, const struct scope *scope)
 {
     for (size_t i = 0; i < scope->count; i++) {
-        char name[ENV_NAME_MAX], place[VGI_PLACE_MAX];
+        char name[VGI_ENV_NAME_MAX], place[VGI_PLACE_MAX];
         struct scope one = *scope;
         if (scope->each == NULL) {
             one.section = scope->items[i].section;
         }
-        env_name(one.section, scope->items[i].key, name);
+        vgi_conf_env_name(one.section, scope->items[i].key, name);
         const char *value = getenv(name);
         if (value == NULL) {
             continue;
         }
         snprintf(place, sizeof place, "environment %s", name);
         enum vg_err code =
-            vgi_conf_set_value(load, &one, place, scope->items[i].key, value, SEEN_ELSEWHERE);
+            vgi_conf_set_value(load, &one, place, scope->items[i].key, value, SEEN_ENVIRONMENT);
         if (code != VG_OK) {
             return code;
         }
@@ -251,7 +241,7 @@ static enum vg_err for_each_scope(const struct load *load,
                           .items = load->table->items,
                           .count = load->table->item_count,
                           .object = load->object,
-                          .seen = load->seen};
+                          .seen = load->origins->seen};
     enum vg_err code = fn(load, &plain);
     for (size_t e = 0; e < load->table->each_count; e++) {
         const struct vg_conf_each *each = &load->table->each[e];
@@ -277,9 +267,8 @@ static enum vg_err apply_set(const struct load *load, const char *set)
     }
     struct scope scope = {0};
     enum vg_err code = vgi_conf_open_section(load, "--set", section, &scope);
-    return code != VG_OK
-               ? code
-               : vgi_conf_set_value(load, &scope, "--set", key, equals + 1, SEEN_ELSEWHERE);
+    return code != VG_OK ? code
+                         : vgi_conf_set_value(load, &scope, "--set", key, equals + 1, SEEN_SET);
 }
 
 static enum vg_err check_required(const struct load *load, const struct scope *scope)
@@ -313,6 +302,9 @@ static enum vg_err open_file(struct load *load, const struct vg_conf_sources *fr
         return VG_OK;
     }
     load->shown_file = from->file;
+    if (!vgi_conf_origins_file(load->origins, 0, from->file)) {
+        return vg_fail(load->err, VG_E_NOMEM, "no memory to load the configuration");
+    }
     load->file = fopen(from->file, "re");
     if (load->file == NULL) {
         if (errno == ENOENT && from->file_optional) {
@@ -357,27 +349,34 @@ static enum vg_err load_all(struct load *load, const struct vg_conf_sources *fro
     return code == VG_OK && !from->allow_missing ? for_each_scope(load, check_required) : code;
 }
 
-enum vg_err vg_conf_load(const struct vg_conf_table *table, const struct vg_conf_sources *from,
-                         void *object, struct vg_error *err)
+enum vg_err vg_conf_load_traced(const struct vg_conf_table *table,
+                                const struct vg_conf_sources *from, void *object,
+                                struct vg_conf_origins **origins, struct vg_error *err)
 {
     struct load *load = calloc(1, sizeof *load);
-    size_t slots = table->item_count + 1;
-    for (size_t i = 0; i < table->each_count; i++) {
-        slots += table->each[i].max * table->each[i].item_count;
-    }
-    int *seen = calloc(slots, sizeof *seen);
-    if (load == NULL || seen == NULL) {
+    struct vg_conf_origins *o = vgi_conf_origins_new(table);
+    *origins = NULL;
+    if (load == NULL || o == NULL) {
         free(load);
-        free(seen);
+        vg_conf_origins_free(o);
         return vg_fail(err, VG_E_NOMEM, "no memory to load the configuration");
     }
     memset(object, 0, table->object_size);
-    *load = (struct load){.table = table, .object = object, .err = err, .seen = seen};
+    *load = (struct load){.table = table, .object = object, .err = err, .origins = o};
     enum vg_err code = load_all(load, from);
     if (load->file != NULL) {
         fclose(load->file);
     }
-    free(seen);
     free(load);
+    *origins = o;
+    return code;
+}
+
+enum vg_err vg_conf_load(const struct vg_conf_table *table, const struct vg_conf_sources *from,
+                         void *object, struct vg_error *err)
+{
+    struct vg_conf_origins *origins;
+    enum vg_err code = vg_conf_load_traced(table, from, object, &origins, err);
+    vg_conf_origins_free(origins);
     return code;
 }

@@ -90,6 +90,18 @@ static char *read_line(char *to, int room, void *arg)
 }
 _Static_assert(VG_CONF_LINE_MAX == 1000, "the text above says the number");
 
+static enum vg_err note_included(struct load *load, const char *place)
+{
+    struct vg_conf_origins *o = load->origins;
+    if (o->included == VGI_INCLUDES_MAX) {
+        return vg_fail(load->err, VG_E_RANGE, "%s: include: one more than accepted: %d files",
+                       place, VGI_INCLUDES_MAX);
+    }
+    return vgi_conf_origins_file(o, ++o->included, load->included)
+               ? VG_OK
+               : vg_fail(load->err, VG_E_NOMEM, "no memory to load the configuration");
+}
+
 /* "include = FILE" before the first section: reads FILE here. One level only; relative to the main
  * file's folder. */
 static enum vg_err include_file(struct load *load, const char *place, const char *name)
@@ -122,7 +134,10 @@ static enum vg_err include_file(struct load *load, const char *place, const char
     } else {
         load->shown_file = load->included;
         load->line = 0;
-        code = vgi_conf_read_file(load);
+        code = note_included(load, place);
+        if (code == VG_OK) {
+            code = vgi_conf_read_file(load);
+        }
         fclose(load->file);
     }
     load->file = main_file;
@@ -137,6 +152,7 @@ static int handle_line(void *arg, const char *section, const char *key, const ch
     struct load *load = arg;
     struct scope scope;
     char place[VGI_PLACE_MAX];
+    int included = load->included[0] == '\0' ? 0 : SEEN_INCLUDED * (int)load->origins->included;
     (void)line;
     vgi_conf_place_of_line(load, place);
     if (section[0] == '\0' && key != NULL && strcmp(key, "include") == 0) {
@@ -150,9 +166,7 @@ static int handle_line(void *arg, const char *section, const char *key, const ch
     }
     load->failed = vgi_conf_open_section(load, place, section, &scope);
     if (load->failed == VG_OK && key != NULL) {
-        load->failed =
-            vgi_conf_set_value(load, &scope, place, key, value,
-                               load->line + (load->included[0] == '\0' ? 0 : SEEN_INCLUDED));
+        load->failed = vgi_conf_set_value(load, &scope, place, key, value, load->line + included);
     }
     return load->failed == VG_OK;
 }

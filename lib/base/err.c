@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <string.h>
 
 static const char *const names[] = {
     [VG_OK] = "ok",
@@ -60,4 +61,32 @@ enum vg_err vg_fail_at(struct vg_error *err, enum vg_err code, size_t offset, co
     fill(err, code, offset, fmt, args);
     va_end(args);
     return code;
+}
+
+void vg_err_prefix(struct vg_error *err, const char *head)
+{
+    char before[VG_ERROR_TEXT_MAX];
+    size_t room = sizeof err->text;
+    int made = snprintf(before, room, "%s: ", head);
+    size_t len = made < 0 ? 0 : (size_t)made < room ? (size_t)made : room - 1;
+    memmove(err->text + len, err->text, room - len);
+    memcpy(err->text, before, len);
+    err->text[room - 1] = '\0';
+}
+
+enum vg_err vg_err_blame(struct vg_error *err, enum vg_err code, const char *key)
+{
+    size_t len = strlen(key);
+    if (err != NULL && !(strncmp(err->text, key, len) == 0 && err->text[len] == ':')) {
+        vg_err_prefix(err, key);
+    }
+    return code;
+}
+
+enum vg_err vg_err_blame_value(struct vg_error *err, enum vg_err code, const char *key,
+                               const char *value)
+{
+    bool its = code != VG_OK && err != NULL && value[0] != '\0' &&
+               strncmp(err->text, value, strlen(value)) == 0;
+    return its ? vg_err_blame(err, code, key) : code;
 }

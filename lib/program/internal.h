@@ -27,9 +27,11 @@ void vgi_args_free(struct vgi_args *args);
 void vgi_print_help(const struct vg_program *program, FILE *to);
 void vgi_print_manual(const struct vg_program *program, FILE *to);
 
-/* Loads, applies the program's options, checks. *usage says that an option was at fault. */
+/* Loads, applies the program's options, checks. *usage says that an option was at fault. On success
+ * the origins are the caller's; an error says its place itself. */
 enum vg_err vgi_configure(const struct vg_program *program, const struct vgi_args *args, void *conf,
-                          bool *usage, struct vg_error *err) VG_NODISCARD;
+                          bool *usage, struct vg_conf_origins **origins,
+                          struct vg_error *err) VG_NODISCARD;
 
 /* One datagram to the service manager ($NOTIFY_SOCKET); nothing without one. */
 void vgi_notify(const char *state);

@@ -131,8 +131,9 @@ void vgi_args_free(struct vgi_args *args)
 }
 
 enum vg_err vgi_configure(const struct vg_program *program, const struct vgi_args *args, void *conf,
-                          bool *usage, struct vg_error *err)
+                          bool *usage, struct vg_conf_origins **out, struct vg_error *err)
 {
+    struct vg_conf_origins *origins;
     const struct vg_conf_sources from = {
         .file = args->config != NULL ? args->config : program->default_config,
         .file_optional = args->config == NULL,
@@ -141,7 +142,7 @@ enum vg_err vgi_configure(const struct vg_program *program, const struct vgi_arg
         .set_count = args->set_count,
     };
     *usage = false;
-    enum vg_err code = vg_conf_load(program->table, &from, conf, err);
+    enum vg_err code = vg_conf_load_traced(program->table, &from, conf, &origins, err);
     for (size_t i = 0; code == VG_OK && i < args->given_count; i++) {
         struct vg_error why;
         const struct vgi_given *given = &args->given[i];
@@ -153,7 +154,13 @@ enum vg_err vgi_configure(const struct vg_program *program, const struct vgi_arg
     if (code == VG_OK && program->check != NULL && !args->dump_config) {
         code = program->check(conf, err);
     }
-    return code;
+    if (code != VG_OK) {
+        vg_conf_locate(origins, err);
+        vg_conf_origins_free(origins);
+        return code;
+    }
+    *out = origins;
+    return VG_OK;
 }
 
 /* --- help and manual --- */

@@ -127,8 +127,9 @@ static enum vg_err bind_socket(const char *listen_text, int *out, struct vg_erro
     snprintf(port, sizeof port, "%u", (unsigned)where.port);
     int status = getaddrinfo(where.host, port, &hints, &found);
     if (status != 0) {
-        return vg_fail(err, VG_E_NOTFOUND, "'%.64s' does not resolve: %s", where.host,
-                       gai_strerror(status));
+        return vg_fail(err, VG_E_NOTFOUND,
+                       "'%.64s' does not resolve: %s; accepted: host:port or [IPv6 address]:port",
+                       where.host, gai_strerror(status));
     }
     int fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int on = 1;
@@ -141,7 +142,11 @@ static enum vg_err bind_socket(const char *listen_text, int *out, struct vg_erro
             close(fd);
         }
         code = error == EADDRINUSE ? VG_E_EXISTS : error == EACCES ? VG_E_DENIED : VG_E_INVALID;
-        return vg_fail(err, code, "%.64s cannot be listened on: %s", listen_text, strerror(error));
+        return vg_fail(
+            err, code,
+            "%.64s cannot be listened on: %s; accepted: an address of this machine and a free TCP "
+            "port",
+            listen_text, strerror(error));
     }
     *out = fd;
     return VG_OK;

@@ -42,6 +42,9 @@ struct run {
 /* For vg_program_fail: there is one program in a process. */
 static struct run *running;
 
+/* Of the configuration in effect, for vg_program_locate. */
+static struct vg_conf_origins *origins;
+
 static struct vg_metric suppressed_metric = {
     .name = "vigia_log_suppressed_lines_total",
     .help = "Log lines left out by the limit per message id.",
@@ -54,6 +57,11 @@ void vg_program_fail(int exit_code)
         running->exit_code = exit_code;
         vg_loop_stop(running->loop);
     }
+}
+
+void vg_program_locate(struct vg_error *err)
+{
+    vg_conf_locate(origins, err);
 }
 
 static int exit_code_of(enum vg_err code)
@@ -164,9 +172,12 @@ static void reload(struct run *run)
     snprintf(message, sizeof message, "RELOADING=1\nMONOTONIC_USEC=%lld",
              (long long)(vg_now_mono(vg_clock_system()).ns / 1000));
     vgi_notify(message);
-    if (vgi_configure(program, run->args, run->fresh, &usage, &err) != VG_OK) {
+    struct vg_conf_origins *fresh;
+    if (vgi_configure(program, run->args, run->fresh, &usage, &fresh, &err) != VG_OK) {
         vg_log_error("reload-failed", "reason=%s", quoted(&err, reason));
     } else {
+        vg_conf_origins_free(origins);
+        origins = fresh;
         vg_conf_keep_fixed(program->table, program->conf, run->fresh, tell_fixed, NULL);
         program->reload(run->state, run->fresh);
         memcpy(program->conf, run->fresh, program->table->object_size);
@@ -288,6 +299,7 @@ static int run_program(struct run *run)
         code = turn_until_stopped(run, &err);
     }
     if (code != VG_OK) {
+        vg_program_locate(&err);
         vg_log_error(run->started ? "failed" : "start-failed", "class=%s reason=%s",
                      vg_err_name(code), quoted(&err, reason));
         run->exit_code = exit_code_of(code);
@@ -327,7 +339,9 @@ static int check_page_address(const struct vg_program *program)
     const char *text = program->metrics_listen;
     if (text != NULL && text[0] != '\0' &&
         vg_endpoint_parse(vg_span_str(text), 0, &where, &err) != VG_OK) {
-        fprintf(stderr, "metrics.listen: %s\n", err.text);
+        (void)vg_err_blame(&err, err.code, "metrics.listen");
+        vg_program_locate(&err);
+        fprintf(stderr, "%s\n", err.text);
         return VG_EXIT_CONFIG;
     }
     return VG_EXIT_OK;
@@ -341,7 +355,7 @@ static int with_args(const struct vg_program *program, const struct vgi_args *ar
         return print_and_exit(program, args);
     }
     vg_log_init(program->name, args->level, args->format);
-    enum vg_err code = vgi_configure(program, args, program->conf, &usage, &err);
+    enum vg_err code = vgi_configure(program, args, program->conf, &usage, &origins, &err);
     if (code != VG_OK) {
         fprintf(stderr, "%s\n", err.text);
         return usage ? VG_EXIT_USAGE : VG_EXIT_CONFIG;
@@ -369,5 +383,7 @@ int vg_program_main(const struct vg_program *program, int argc, char **argv)
     int exit_code =
         vgi_args_parse(program, argc, argv, &args) ? with_args(program, &args) : VG_EXIT_USAGE;
     vgi_args_free(&args);
+    vg_conf_origins_free(origins);
+    origins = NULL;
     return exit_code;
 }

@@ -348,8 +348,8 @@ static enum vg_err sim_open(const void *config, const struct vg_clock *clock, vo
     if (code == VG_OK && o->ledger != NULL && o->ledger[0] != '\0') {
         s->ledger = open(o->ledger, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
         if (s->ledger < 0) {
-            code = vg_fail(err, VG_E_IO, "%s: the ledger cannot be opened: %s", o->ledger,
-                           strerror(errno));
+            code = vg_fail(err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_IO,
+                           "%s: the ledger cannot be opened: %s", o->ledger, strerror(errno));
         }
     }
     if (code == VG_OK) {

@@ -57,7 +57,19 @@ static void the_check_names_the_setting_that_differs(void **state)
     assert_non_null(strstr(err.text, "retention"));
     assert_non_null(strstr(err.text, "2592000000"));
     assert_non_null(strstr(err.text, "7200000"));
+    assert_memory_equal(err.text, "log.retain: ", 12);
     assert_int_equal(vg_dlog_create(log, VG_TOPICS_ALL, &created, &err), VG_E_INVALID);
+    assert_memory_equal(err.text, "log.retain: ", 12);
+    vg_dlog_close(log);
+    conf = fx->conf;
+    conf.partitions++;
+    suite_ok(vg_dlog_open(&conf, "suite", 0, &log, &err), &err);
+    if (strncmp(conf.url, "kafka:", 6) == 0) {
+        assert_int_equal(vg_dlog_check(log, VG_TOPICS_ALL, &err), VG_E_INVALID);
+        assert_memory_equal(err.text, "log.partitions: ", 16);
+    } else { /* a file has one partition, whatever the key says */
+        suite_ok(vg_dlog_check(log, VG_TOPICS_ALL, &err), &err);
+    }
     vg_dlog_close(log);
 }
 

@@ -15,8 +15,9 @@ DAEMONS = ("collector", "alarm", "edge", "fleet")
 KEY = "07" * 32
 
 
-def run(program, *words, cwd):
-    return subprocess.run([str(BIN / program), *map(str, words)], capture_output=True, text=True, timeout=60, cwd=cwd)
+def run(program, *words, cwd, env=None):
+    return subprocess.run([str(BIN / program), *map(str, words)], capture_output=True, text=True, timeout=60, cwd=cwd,
+                          env={**os.environ, **(env or {})})
 
 
 def digest(folder):
@@ -50,9 +51,12 @@ class BadInput(unittest.TestCase):
 
     secret = write
 
-    def refuses(self, name, *words, says, code=78, config=None):
+    def refuses(self, name, *words, says, code=78, config=None, env=None):
         before = digest(self.dir)
-        out = run(f"vigia-{name}", "--config", config or self.dir / f"{name}.ini", *words, cwd=self.dir)
+        program = name if name == "vigia" else f"vigia-{name}"
+        options = ("--config", config or self.dir / f"{name}.ini")
+        # The command line's own options stand behind its command.
+        out = run(program, *words, *options, cwd=self.dir, env=env)
         what = (name, words, out.stdout, out.stderr)
         self.assertEqual(out.returncode, code, what)
         self.assertEqual(out.stdout, "", what)
@@ -61,10 +65,32 @@ class BadInput(unittest.TestCase):
             self.assertIn(text, out.stderr, what)
         self.assertEqual(digest(self.dir), before, what)
 
-    def each(self, rows):
-        for row in rows:
-            with self.subTest(row[:2]):
-                self.refuses(row[0], *row[1], says=row[2], code=row[3] if len(row) > 3 else 78)
+    def put(self, name, **values):
+        """The good file with keys (section__key) changed; returns the file and the line of the first of them."""
+        kept, section = [], ""
+        for line in (self.dir / f"{name}.ini").read_text().splitlines():
+            section = line if line.startswith("[") else section
+            if f"{section[1:-1]}__{line.split(' =')[0]}".replace(" ", "__") not in values:
+                kept.append(line)
+        at = len(kept) + 2
+        for key, value in values.items():
+            section, _, word = key.rpartition("__")
+            kept += [f"[{section.replace('__', ' ')}]", f"{word} = {value}"]
+        return self.write("bad.ini", "\n".join(kept) + "\n"), at
+
+    def blames(self, name, key, value, says, code=78, command=(), **others):
+        """The key is at fault, wherever it was set: the line says where, in every program."""
+        says = (says,) if isinstance(says, str) else says
+        config, line = self.put(name, **{key.replace(".", "__").replace(" ", "__"): value}, **others)
+        with self.subTest((name, key, value, "file")):
+            self.refuses(name, *command, says=(f"bad.ini:{line}: {key}: ", *says), code=code, config=config)
+        good, _ = self.put(name, **others) if others else (self.dir / f"{name}.ini", 0)
+        with self.subTest((name, key, value, "--set")):
+            self.refuses(name, *command, "--set", f"{key}={value}", says=(f"--set: {key}: ", *says), code=code, config=good)
+        env = "VIGIA_" + key.upper().replace(".", "_").replace(" ", "_")
+        with self.subTest((name, key, value, "environment")):
+            self.refuses(name, *command, says=(f"environment {env}: {key}: ", *says), code=code, config=good,
+                         env={env: str(value)})
 
     # ---- the file itself ----
 
@@ -105,31 +131,70 @@ class BadInput(unittest.TestCase):
         self.write("open", KEY, 0o644)
         self.write("short", "zz")
         (self.dir / "folder").mkdir()
-        rows = []
         for name, key in (("edge", "uplink.psk_file"), ("fleet", "fleet.credentials"), ("collector", "keys.kek_file"),
                           ("collector", "keys.kek_file_old"), ("edge", "device.provisioning")):
-            more = ("--set", "uplink.psk_file=", "--set", "device.name=", "--set", "uplink.collectors=") \
-                if key == "device.provisioning" else ()
             for file, says in (("none", "No such file"), ("open", ("0644", "accepted: 0600")), ("folder", "regular file"),
-                               ("short", ("accepted: exactly 32" if name == "collector" else ":1: "
-                                          if key in ("fleet.credentials", "device.provisioning") else "hexadecimal digits"))):
-                says = (f"{self.dir}/{file}",) + ((says,) if isinstance(says, str) else says)
-                rows.append((name, (*more, "--set", f"{key}={file}"), says))
-        # Relative paths on the command line are taken from the working folder, which is this one.
-        self.each(rows)
+                               ("short", "accepted: exactly 32" if name == "collector" else "hexadecimal digits")):
+                others = {"uplink__psk_file": "", "device__name": "", "uplink__collectors": ""} \
+                    if key == "device.provisioning" else {}
+                if file == "short" and others:
+                    continue  # its place is in that file: the next test
+                self.blames(name, key, self.dir / file, (f"{self.dir}/{file}", *((says,) if isinstance(says, str) else says)),
+                            **others)
+
+    def test_what_is_wrong_in_a_provisioning_file_is_named_with_its_line_there(self):
+        for lines, says in (
+                (("zz",), "prov:1: neither [section]"),
+                (("[device]", "name = -pi", "[uplink]", "collectors = a", f"psk = {KEY}"), "prov:2: device.name: '-pi', accepted: "),
+                (("[device]", "name = pi", "[uplink]", "collectors = a:b", f"psk = {KEY}"), "prov:4: uplink.collectors: 'a:b'"),
+                (("[device]", "name = pi", "[uplink]", "collectors = a", "psk = zz"), "prov:5: uplink.psk: 2 characters")):
+            self.write("prov", "\n".join(lines) + "\n")
+            config, _ = self.put("edge", device__provisioning="prov", uplink__psk_file="", device__name="", uplink__collectors="")
+            with self.subTest(says):
+                self.refuses("edge", says=says, config=config)
+        self.write("prov", f"[device]\nname = pi-2\n[uplink]\ncollectors = a\npsk = {KEY}\n")
+        config, _ = self.put("edge", device__provisioning="prov", uplink__psk_file="", uplink__collectors="")
+        self.refuses("edge", says="bad.ini:2: device.name: set here and, differently, in the provisioning file", config=config)
+
+    def test_what_the_agent_cannot_do_without_is_named_with_the_file(self):
+        lines = (self.dir / "edge.ini").read_text().splitlines()
+        for words, says in ((("psk_file",), "bad.ini: uplink.psk: no key, accepted"),
+                            (("collectors",), "bad.ini: uplink.collectors: missing, accepted: host:port"),
+                            (("[source", "scenario"), "bad.ini: [source]: none, accepted: at least one block"),
+                            (("scenario",), "bad.ini: source s.scenario: missing, accepted: ")):
+            config = self.write("bad.ini", "\n".join(line for line in lines if not line.startswith(words)) + "\n")
+            with self.subTest(says):
+                self.refuses("edge", says=says, config=config)
+
+    def test_a_scenario_or_ledger_that_cannot_be_used_is_named(self):
+        self.write("poem", "roses are red\n")
+        self.blames("edge", "source s.scenario", self.dir / "none", (f"{self.dir}/none", "No such file"))
+        self.blames("edge", "source s.scenario", self.dir / "poem", f"{self.dir}/poem:1: ")
+        self.blames("edge", "source s.ledger", "/nowhere/ledger", ("/nowhere/ledger", "No such file"))
 
     # ---- addresses ----
 
     def test_an_address_that_cannot_be_one_is_refused_by_the_check_too(self):
         for name in DAEMONS:
-            for check in ((), ("--check-config",)):
-                self.refuses(name, "--set", "metrics.listen=nonsense", *check,
-                             says=("metrics.listen: 'nonsense'", "accepted: host:port"))
-        self.each([("edge", ("--set", "uplink.collectors=a:b"), ("uplink.collectors: 'a:b'", "accepted: host")),
-                   ("fleet", ("--set", "fleet.collectors=a:b"), ("fleet.collectors: 'a:b'", "accepted: host")),
-                   ("collector", ("--set", "collector.listen=1.2.3.4:99999"),
-                    ("collector.listen: '1.2.3.4:99999'", "accepted: host")),
-                   ("collector", ("--set", "collector.listen=no..such:5684"), "collector.listen: no..such:5684: ")])
+            self.blames(name, "metrics.listen", "nonsense", ("'nonsense'", "accepted: host:port"))
+            self.blames(name, "metrics.listen", "nonsense", ("'nonsense'", "accepted: host:port"), command=("--check-config",))
+            self.blames(name, "metrics.listen", "no..such:1", ("'no..such'", "does not resolve", "accepted: host:port"))
+        self.blames("edge", "uplink.collectors", "a:b", ("'a:b'", "accepted: host"))
+        self.blames("fleet", "fleet.collectors", "a:b", ("'a:b'", "accepted: host"))
+        self.blames("collector", "collector.listen", "1.2.3.4:99999", ("'1.2.3.4:99999'", "accepted: host"))
+        self.blames("collector", "collector.listen", "no..such:5684", ("no..such:5684: ", "accepted: an address"))
+        self.blames("collector", "collector.instance", "c 1", ("'c 1'", "accepted: "))
+        self.blames("alarm", "processor.instance", "a 1", ("'a 1'", "accepted are "))
+
+    def test_a_collector_that_does_not_resolve_is_told_while_the_agent_goes_on(self):
+        config, line = self.put("edge", uplink__collectors="no..such:5684")
+        edge = subprocess.Popen([BIN / "vigia-edge", "--config", config], stderr=subprocess.PIPE, text=True, cwd=self.dir)
+        told = next(text for text in edge.stderr if "msg=uplink-lost" in text)
+        edge.terminate()
+        edge.communicate(timeout=30)
+        self.assertEqual(edge.returncode, 0)
+        for text in ("no..such", f"bad.ini:{line}: uplink.collectors", "resolve"):
+            self.assertIn(text, told)
 
     def test_a_port_in_use_is_named(self):
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
@@ -138,21 +203,38 @@ class BadInput(unittest.TestCase):
             udp.bind(("127.0.0.1", 0))
             page, coap = ("127.0.0.1:%d" % s.getsockname()[1] for s in (tcp, udp))
             for name in DAEMONS:
-                self.refuses(name, "--set", f"metrics.listen={page}", says=("metrics.listen", page, "in use"))
-            self.refuses("collector", "--set", f"collector.listen={coap}",
-                         says=("collector.listen", coap, "in use", "accepted:"))
+                self.blames(name, "metrics.listen", page, (page, "in use", "accepted: "))
+            self.blames("collector", "collector.listen", coap, (coap, "in use", "accepted:"))
 
     # ---- the log and the buffer ----
 
     def test_a_log_that_is_none_is_refused(self):
-        rows = []
-        for name in ("collector", "alarm"):
-            for url, says in (("mysql:x", ("log.url: 'mysql:x'", "accepted are sqlite:FILE and kafka:HOST:PORT")),
-                              ("sqlite:", "log.url: 'sqlite:'"), ("kafka:", "log.url: 'kafka:'"),
-                              ("kafka:127.0.0.1:0", ("'127.0.0.1:0'", "accepted: kafka:HOST:PORT")),
-                              ("sqlite:/nowhere/log.db", ("/nowhere/log.db", "No such file", "vigia init"))):
-                rows.append((name, ("--set", f"log.url={url}"), says))
-        self.each(rows)
+        bad = (("mysql:x", ("'mysql:x'", "accepted are sqlite:FILE and kafka:HOST:PORT")), ("sqlite:", "'sqlite:'"),
+               ("kafka:", "'kafka:'"), ("kafka:127.0.0.1:0", ("'127.0.0.1:0'", "accepted: kafka:HOST:PORT")),
+               ("sqlite:/nowhere/log.db", ("/nowhere/log.db", "No such file", "vigia init")))
+        for name, command in (("collector", ()), ("alarm", ()), ("vigia", ("topic", "list"))):
+            whole = (self.dir / f"{name}.ini").read_text()
+            self.write(f"{name}.ini", whole.replace("include = log.ini\n", ""))  # so that the key stands in one place
+            for url, says in bad:
+                self.blames(name, "log.url", url, says, command=command)
+            self.write(f"{name}.ini", whole)
+
+    def test_a_key_of_an_included_file_is_named_with_its_line_there(self):
+        log = (self.dir / "log.ini").read_text().splitlines()
+        line = next(i for i, text in enumerate(log, 1) if text.startswith("url = "))
+        log[line - 1] = "url = mysql:x"
+        self.write("log.ini", "\n".join(log) + "\n")
+        for name, command in (("collector", ()), ("alarm", ()), ("vigia", ("device", "list"))):
+            self.refuses(name, *command, says=f"log.ini:{line}: log.url: 'mysql:x'")
+        self.refuses("vigia", "device", "list", "--log", "oracle:y", says="--log: log.url: 'oracle:y'")
+
+    def test_a_key_that_stands_nowhere_is_named_with_the_file_where_it_could(self):
+        bare = self.write("bad.ini", "[processor]\ninstance = a\n")
+        self.refuses("alarm", says=("bad.ini (default): log.url: /var/lib/vigia/log.db", "vigia init"), config=bare)
+
+    def test_a_kept_topic_with_another_setting_is_named_with_its_key(self):
+        for name, command in (("collector", ()), ("alarm", ())):
+            self.blames(name, "log.retain", "1d", ("topic vigia.readings", "2592000000", "accepted: 86400000"), command=command)
 
     def test_a_database_of_another_program_or_a_newer_version_is_left_as_it_is(self):
         with sqlite3.connect(self.dir / "foreign.db") as db:
@@ -172,19 +254,25 @@ class BadInput(unittest.TestCase):
             db = sqlite3.connect(self.dir / path)
             db.execute("pragma user_version = 99")
             db.close()
-        self.each([(name, ("--set", f"{key}{self.dir}/{file}"), (file, says))
-                   for name, key, newer in (("collector", "log.url=sqlite:", "log.db"), ("alarm", "log.url=sqlite:", "log.db"),
-                                            ("edge", "buffer.path=", "buffer.db"))
-                   for file, says in (("foreign.db", "another program"), (newer, "99"), ("text.db", "not a"),
-                                      ("folder", "file"))])
+        for name in ("collector", "alarm"):
+            self.write(f"{name}.ini", (self.dir / f"{name}.ini").read_text().replace("include = log.ini\n", ""))
+        for name, key, scheme, newer in (("collector", "log.url", "sqlite:", "log.db"), ("alarm", "log.url", "sqlite:", "log.db"),
+                                         ("edge", "buffer.path", "", "buffer.db")):
+            for file, says in (("foreign.db", "another program"), (newer, "99"), ("text.db", "not a"), ("folder", "file")):
+                self.blames(name, key, f"{scheme}{self.dir}/{file}", (file, says))
+
+    def test_a_buffer_that_cannot_be_made_is_named(self):
+        self.blames("edge", "buffer.path", "/nowhere/buffer.db", ("/nowhere/buffer.db", "No such file"))
 
     def test_a_broker_that_does_not_answer_is_named(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             port = s.getsockname()[1]  # bound, not listening: every connection is refused
             for name in ("collector", "alarm"):
-                self.refuses(name, "--set", f"log.url=kafka:127.0.0.1:{port}", "--set", "log.call_deadline=3s",
-                             says=(f"127.0.0.1:{port}", "no broker answers"), code=1)
+                self.write(f"{name}.ini", (self.dir / f"{name}.ini").read_text().replace("include = log.ini\n", ""))
+                config, line = self.put(name, log__url=f"kafka:127.0.0.1:{port}", log__call_deadline="3s")
+                self.refuses(name, says=(f"bad.ini:{line}: log.url: ", f"127.0.0.1:{port}", "no broker answers"), code=1,
+                             config=config)
 
 
 if __name__ == "__main__":

@@ -183,7 +183,7 @@ def bad_configuration_is_refused_with_one_line(rig):
     refuse(rig, {"uplink.colectors": "x:1"}, "edge.ini:", "colectors")
     refuse(rig, {"uplink.batch": "65"}, "edge.ini:", "uplink.batch", "65", "64")
     refuse(rig, {"uplink.collectors": "collector.example:99999"}, "uplink.collectors", "99999")
-    refuse(rig, {"uplink.collectors": None}, "uplink.collectors", "required")
+    refuse(rig, {"uplink.collectors": None}, "edge.ini: uplink.collectors", "missing")
     refuse(rig, {"device.name": "pi 42"}, "device.name", "pi 42", "accepted")
     refuse(rig, {"uplink.psk_file": "nowhere"}, "nowhere")
     refuse(rig, {"uplink.psk_file": None}, "no key", "provisioning")

@@ -27,10 +27,45 @@ static void an_error_carries_class_text_and_offset(void **state)
     assert_int_equal(err.code, VG_E_RANGE);
     assert_int_equal(err.offset, 7);
     assert_string_equal(err.text, "3 of four");
-    assert_int_equal(vg_fail(&err, VG_E_IO, "%0300d", 1), VG_E_IO);
+    assert_int_equal(vg_fail(&err, VG_E_IO, "%0600d", 1), VG_E_IO);
     assert_int_equal(err.offset, 0);
     assert_int_equal(strlen(err.text), VG_ERROR_TEXT_MAX - 1);
     assert_int_equal(vg_fail(NULL, VG_E_FULL, "nobody listens"), VG_E_FULL);
+}
+
+static void an_error_blames_a_key_once_and_only_for_its_value(void **state)
+{
+    (void)state;
+    struct vg_error err;
+    assert_int_equal(vg_fail(&err, VG_E_IO, "/a/b: gone"), VG_E_IO);
+    assert_int_equal(vg_err_blame_value(&err, VG_E_IO, "log.url", "/c"), VG_E_IO);
+    assert_int_equal(vg_err_blame_value(&err, VG_E_IO, "log.url", ""), VG_E_IO);
+    assert_int_equal(vg_err_blame_value(&err, VG_OK, "log.url", "/a/b"), VG_OK);
+    assert_string_equal(err.text, "/a/b: gone");
+    assert_int_equal(vg_err_blame_value(&err, VG_E_IO, "log.url", "/a/b"), VG_E_IO);
+    assert_string_equal(err.text, "log.url: /a/b: gone");
+    assert_int_equal(vg_err_blame(&err, VG_E_IO, "log.url"), VG_E_IO);
+    assert_string_equal(err.text, "log.url: /a/b: gone");
+    assert_int_equal(vg_err_blame(&err, VG_E_IO, "log.ur"), VG_E_IO);
+    assert_string_equal(err.text, "log.ur: log.url: /a/b: gone");
+    assert_int_equal(vg_err_blame(NULL, VG_E_IO, "x"), VG_E_IO);
+    assert_int_equal(vg_err_blame_value(NULL, VG_E_IO, "x", "y"), VG_E_IO);
+}
+
+static void a_prefix_cuts_what_does_not_fit_at_the_end(void **state)
+{
+    (void)state;
+    struct vg_error err;
+    char head[2 * VG_ERROR_TEXT_MAX];
+    (void)vg_fail(&err, VG_E_IO, "%0600d", 1);
+    vg_err_prefix(&err, "a.ini:1");
+    assert_int_equal(strlen(err.text), VG_ERROR_TEXT_MAX - 1);
+    assert_memory_equal(err.text, "a.ini:1: 000", 12);
+    memset(head, 'h', sizeof head - 1);
+    head[sizeof head - 1] = '\0';
+    vg_err_prefix(&err, head);
+    assert_int_equal(strlen(err.text), VG_ERROR_TEXT_MAX - 1);
+    assert_int_equal(strspn(err.text, "h"), VG_ERROR_TEXT_MAX - 1);
 }
 
 static void a_copy_fits_whole_or_not_at_all(void **state)
@@ -358,6 +393,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_has_a_name_of_its_own),
         cmocka_unit_test(an_error_carries_class_text_and_offset),
+        cmocka_unit_test(an_error_blames_a_key_once_and_only_for_its_value),
+        cmocka_unit_test(a_prefix_cuts_what_does_not_fit_at_the_end),
         cmocka_unit_test(a_copy_fits_whole_or_not_at_all),
         cmocka_unit_test(whole_numbers_are_strict),
         cmocka_unit_test(decimal_numbers_follow_the_json_grammar),

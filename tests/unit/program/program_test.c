@@ -217,7 +217,7 @@ static void a_wrong_configuration_exits_78_with_file_line_and_key(void **state)
     assert_string_equal(err, "none.ini: cannot be opened: No such file or directory\n");
     write_config("[sample]\nrequired = x\ncount = 7\n");
     assert_int_equal(RUN("--config", "a.ini", "--check-config"), 78);
-    assert_string_equal(err, "sample.count: 7 is unlucky, accepted: any other\n");
+    assert_string_equal(err, "a.ini:3: sample.count: 7 is unlucky, accepted: any other\n");
     assert_int_equal(RUN("--check-config"), 78);
     assert_string_equal(err, "no configuration file: sample.required: missing, accepted: text of "
                              "at most 31 bytes\n");
@@ -420,8 +420,9 @@ static void a_port_in_use_is_one_clear_line_and_nothing_starts(void **state)
     snprintf(set, sizeof set, "metrics.listen=127.0.0.1:%u", port);
     assert_int_equal(RUN("--set", "sample.required=x", "--set", set), 78);
     snprintf(line, sizeof line,
-             "msg=start-failed class=exists reason=\"metrics.listen: 127.0.0.1:%u cannot be "
-             "listened on: Address already in use\"\n",
+             "msg=start-failed class=exists reason=\"--set: metrics.listen: 127.0.0.1:%u "
+             "cannot be listened on: Address already in use; accepted: an address of this machine "
+             "and a free TCP port\"\n",
              port);
     assert_non_null(strstr(err, line));
     assert_string_equal(out, "");

@@ -235,7 +235,8 @@ static void a_missing_file_and_a_wrong_ledger_are_told(void **state)
     play.options.scenario = play.story;
     open_story("sensor a smoke off\n");
     play.options.ledger = "/nowhere/ledger";
-    assert_int_equal(vg_source_sim.open(&play.options, &play.clock.clock, &sim, &err), VG_E_IO);
+    assert_int_equal(vg_source_sim.open(&play.options, &play.clock.clock, &sim, &err),
+                     VG_E_NOTFOUND);
     assert_non_null(strstr(err.text, "/nowhere/ledger"));
     assert_null(sim);
 }

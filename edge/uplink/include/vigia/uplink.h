@@ -140,5 +140,7 @@ void vg_uplink_rows(struct vg_uplink *u, enum vg_uplink_lane lane, const struct 
                     size_t count);
 const struct vg_uplink_stats *vg_uplink_stats(const struct vg_uplink *u);
 const char *vg_uplink_lost_name(int64_t detail);
+/* The collector's name gave no address: the network may be down, or the configuration wrong. */
+bool vg_uplink_lost_unresolved(int64_t detail);
 
 #endif

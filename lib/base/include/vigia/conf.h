@@ -157,6 +157,31 @@ struct vg_conf_sources {
 enum vg_err vg_conf_load(const struct vg_conf_table *table, const struct vg_conf_sources *from,
                          void *object, struct vg_error *err) VG_NODISCARD;
 
+/* Where each value of one load came from. */
+struct vg_conf_origins;
+
+/* Room of a place, NUL included. */
+#define VG_CONF_PLACE_MAX 160
+
+/* vg_conf_load that also tells the origins, on failure too (NULL when there was no memory). The
+ * caller frees them. */
+enum vg_err vg_conf_load_traced(const struct vg_conf_table *table,
+                                const struct vg_conf_sources *from, void *object,
+                                struct vg_conf_origins **origins,
+                                struct vg_error *err) VG_NODISCARD;
+void vg_conf_origins_free(struct vg_conf_origins *origins); /* NULL is allowed */
+
+/* Where "section.key" or "section NAME.key" was set: "edge.ini:12", "environment VIGIA_LOG_URL",
+ * "--set", "edge.ini (default)", or the file alone for a key that stands nowhere and has no default.
+ * False, with an empty place, for what is no key of the table. */
+bool vg_conf_where(const struct vg_conf_origins *origins, const char *key,
+                   char place[VG_CONF_PLACE_MAX]);
+
+/* Puts the place before an error whose text blames a key ("section.key: …", vg_err_blame) or a
+ * section that is missing ("[section …]: …"); leaves every other text, and one that names its place
+ * already, as it is. NULL origins are allowed. */
+void vg_conf_locate(const struct vg_conf_origins *origins, struct vg_error *err);
+
 /* For a reload: what may not change while the program runs is put back to its running value, and
  * `changed` hears the "section.key" of each such difference. A kind of repeating section is taken
  * over whole if all its items are reloadable. */

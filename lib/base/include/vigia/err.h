@@ -35,7 +35,7 @@ enum vg_err {
 #define VG_NODISCARD __attribute__((warn_unused_result))
 
 /* Longest text of a vg_error, terminating NUL included; longer ones are cut. */
-#define VG_ERROR_TEXT_MAX 256
+#define VG_ERROR_TEXT_MAX 384
 
 struct vg_error {
     enum vg_err code;
@@ -54,6 +54,19 @@ enum vg_err vg_fail(struct vg_error *err, enum vg_err code, const char *fmt, ...
 /* The same with a byte offset. */
 enum vg_err vg_fail_at(struct vg_error *err, enum vg_err code, size_t offset, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* Puts "head: " before the text; what does not fit any more is cut at its end. */
+void vg_err_prefix(struct vg_error *err, const char *head);
+
+/* Blames a configuration key: puts "section.key: " before the text, unless it stands there already.
+ * The program then says where the key was set (vg_conf_locate). NULL err is allowed; returns
+ * `code`. */
+enum vg_err vg_err_blame(struct vg_error *err, enum vg_err code, const char *key);
+
+/* The same, but only if the text begins with `value`, the path or address that the key holds: what
+ * else went wrong (memory, a library) is not the key's fault. Nothing with VG_OK. */
+enum vg_err vg_err_blame_value(struct vg_error *err, enum vg_err code, const char *key,
+                               const char *value);
 
 /* Exit codes of every program (sysexits.h for 78). */
 #define VG_EXIT_OK     0

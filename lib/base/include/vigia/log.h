@@ -44,7 +44,7 @@ uint64_t vg_log_suppressed(void);
 /* Quotes `s` for logfmt into `out` (always terminated; cut with "…" when too long) and returns
  * `out`. Plain words stay bare. NULL becomes "-". */
 const char *vg_quote(const char *s, char *out, size_t size);
-#define VG_QUOTE_MAX 200
+#define VG_QUOTE_MAX 416
 #define VG_Q(s)      vg_quote((s), (char[VG_QUOTE_MAX]){0}, VG_QUOTE_MAX)
 
 #define vg_log_error(id, ...) vg_log_write(VG_LOG_ERROR, (id), __VA_ARGS__)

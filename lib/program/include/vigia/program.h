@@ -56,7 +56,8 @@ struct vg_program {
         max_timers; /* of the program's loop, beyond what this module needs itself */
 
     /* Extra checks across keys, for --check-config, start and reload; may be NULL. Touches nothing
-     * on disk. */
+     * on disk. A text that begins with "section.key: " gets the place of that key before it; that
+     * holds for start(), too. */
     enum vg_err (*check)(void *conf, struct vg_error *err);
     /* A one-shot mode: called instead of everything below when not NULL and an option asked for it;
      * its result is the exit code, -1 goes on with start. May be NULL. */
@@ -79,6 +80,10 @@ struct vg_program {
 
 /* Runs the program from options to exit code. */
 int vg_program_main(const struct vg_program *program, int argc, char **argv);
+
+/* Says where the key was set that an error blames: vg_conf_locate with the configuration in effect.
+ * What start() returns is located already; this is for what the program logs itself. */
+void vg_program_locate(struct vg_error *err);
 
 /* Ends the loop from inside (its own thread): stop() runs, then the process exits with `exit_code`.
  */
