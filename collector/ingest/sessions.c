@@ -33,6 +33,14 @@ static bool active_psk(struct vgi_collector *c, struct vg_span name, uint8_t psk
     return true;
 }
 
+/* The key that the session was opened with is still the device's. */
+static bool same_key(const struct vgi_session *s, const uint8_t psk[VG_PSK_BYTES])
+{
+    const coap_bin_const_t *key = coap_session_get_psk_key(s->coap);
+    return key != NULL && key->length == VG_PSK_BYTES &&
+           mbedtls_ct_memcmp(key->s, psk, VG_PSK_BYTES) == 0;
+}
+
 /* ---- line of sessions, heard least lately first ---- */
 
 static void lru_remove(struct vgi_collector *c, struct vgi_session *s)
@@ -136,8 +144,12 @@ static void admit(struct vgi_collector *c, struct vgi_session *s)
         identity == NULL ? vg_span("", 0) : vg_span(identity->s, identity->length);
     const struct vg_device *device = vg_devices_find(c->devices, name);
     struct vgi_peer *peer = NULL;
+    uint8_t psk[VG_PSK_BYTES];
 
-    if (device == NULL || device->state != VG_DEVICE_ACTIVE ||
+    /* The key may have changed since the client named its identity. */
+    bool proven = active_psk(c, name, psk) && same_key(s, psk);
+    explicit_bzero(psk, sizeof(psk));
+    if (device == NULL || !proven ||
         vgi_peers_get(c->peers, device->name, vg_now_mono(c->clock), &peer) != VG_OK) {
         doom(c, s, VGI_M_SESSIONS_ENDED_DEVICE);
         return;
@@ -333,14 +345,6 @@ void vgi_sessions_setup(struct vgi_collector *c)
 }
 
 /* ---- changes of the table ---- */
-
-/* The key that the session was opened with is still the device's. */
-static bool same_key(const struct vgi_session *s, const uint8_t psk[VG_PSK_BYTES])
-{
-    const coap_bin_const_t *key = coap_session_get_psk_key(s->coap);
-    return key != NULL && key->length == VG_PSK_BYTES &&
-           mbedtls_ct_memcmp(key->s, psk, VG_PSK_BYTES) == 0;
-}
 
 void vgi_sessions_device_changed(struct vgi_collector *c, const char *name,
                                  const struct vg_device *now)

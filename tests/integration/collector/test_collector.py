@@ -415,6 +415,25 @@ class Devices(unittest.TestCase):
         self.assertEqual(house.client("pi-1", key=OTHER_KEY).post(SMOKE)[0], "2.04")
         self.assertEqual(house.client("pi-1", key=KEY).post(SMOKE)[0], "none")
 
+    def test_a_handshake_that_a_rotation_overtakes_opens_no_session(self):
+        house = self.house()
+        other = house.client("pi-1")
+        self.assertEqual(other.post(SMOKE)[0], "2.04")
+        proxy = HoldingProxy(house.port)
+        self.addCleanup(proxy.close)
+        client = house.client("pi-1", port=proxy.port())
+        client.say(f"post v1/readings {JSON} {hexed(SMOKE)}")
+        until("the client has said all but its last words", lambda: proxy.held)
+        self.assertEqual(other.post(SMOKE)[0], "2.04")  # behind the key exchange in the collector's socket: the old key is chosen
+        house.device("pi-1", 2, "s-*", key=OTHER_KEY)
+        ended = 'sessions_ended_total{reason="device-changed"}'
+        until("the collector knows the new key", lambda: house.metric(ended) == 1)
+        proxy.release()
+        self.assertNotEqual(client.hear()[0], "2.04")
+        self.assertEqual(house.metric(ended), 2)
+        self.assertEqual(house.metric("sessions_opened_total"), 1)
+        self.assertEqual(len(house.readings()), 2)
+
     def test_more_sensors_for_a_device_leave_its_session_alone(self):
         house = self.house()
         client = house.client("pi-1")
@@ -482,17 +501,44 @@ class Proxy(threading.Thread):
                     self.client = where
                     if data[0] == 25:
                         self.last_cid_record = data
-                    self.out.sendto(data, self.server)
+                    self.up(data)
                 else:
                     self.got[s] = self.got.get(s, 0) + 1
                     if self.client:
                         self.inside.sendto(data, self.client)
+
+    def up(self, data):
+        self.out.sendto(data, self.server)
 
     def close(self):
         self.running = False
         self.join()
         for s in (self.inside, *self.outs):
             s.close()
+
+
+class HoldingProxy(Proxy):
+    """Keeps a client's last words of a handshake, from ChangeCipherSpec on, until `release`."""
+
+    def __init__(self, server_port):
+        self.held, self.lock, self.open = [], threading.Lock(), False
+        super().__init__(server_port)
+
+    def up(self, data):
+        with self.lock:
+            while data:
+                size = 13 + int.from_bytes(data[11:13], "big")
+                record, data = data[:size], data[size:]
+                if self.open or (record[0] == 22 and record[3:5] == b"\0\0"):
+                    self.out.sendto(record, self.server)
+                else:
+                    self.held.append(record)
+
+    def release(self):
+        with self.lock:
+            self.open = True
+            for record in self.held:
+                self.out.sendto(record, self.server)
 
 
 class Addresses(unittest.TestCase):
