@@ -333,6 +333,7 @@ class Naive:
             return
         sensor.period = period
         sensor.since = self.clock
+        sensor.dirty = True
         if not period:
             for type_ in ("silence", "device"):
                 if sensor.alarms[type_].state == "active":

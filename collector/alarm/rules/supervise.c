@@ -23,18 +23,15 @@ static bool trouble(const struct vg_reading *m)
     return m->event == VG_EVENT_GAP || m->event == VG_EVENT_STORAGE;
 }
 
-static bool end_silence(struct vg_rules *rules, struct vg_rules_state *s,
+static void end_silence(struct vg_rules *rules, struct vg_rules_state *s,
                         const struct vg_reading *m, int64_t now_ms, const char *reason)
 {
     static const enum vg_alarm_type types[] = {VG_ALARM_SILENCE, VG_ALARM_DEVICE};
-    bool told = false;
     for (unsigned i = 0; i < 2; i++) {
         if (s->alarm[types[i]].condition == VG_ACTIVE) {
             vgi_rules_clear(rules, s, types[i], m, now_ms, false, reason);
-            told = true;
         }
     }
-    return told;
 }
 
 void vgi_rules_heard(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
@@ -47,7 +44,7 @@ void vgi_rules_heard(struct vg_rules *rules, struct vg_rules_state *s, const str
         memcpy(s->device, m->device, sizeof(s->device));
         s->dirty = true;
     }
-    (void)end_silence(rules, s, m, now_ms, NULL);
+    end_silence(rules, s, m, now_ms, NULL);
     if (storage->condition == VG_ACTIVE && !trouble(m) &&
         vg_reading_count_ms(m) >= storage->raised_ms) {
         vgi_rules_clear(rules, s, VG_ALARM_STORAGE, m, vg_reading_count_ms(m), false, NULL);
@@ -89,9 +86,13 @@ bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_
     }
     s->period_ms = period_ms;
     s->since_ms = now_ms;
-    /* Not worth storing by itself: after a restart the period is asked again, and a change then
-     * gives grace again. */
-    return period_ms == 0 && end_silence(rules, s, NULL, now_ms, "not-supervised");
+    /* Stored, or each restart would find the change anew and give grace again: of a processor that
+     * restarts often, silence would never be told. */
+    s->dirty = true;
+    if (period_ms == 0) {
+        end_silence(rules, s, NULL, now_ms, "not-supervised");
+    }
+    return true;
 }
 
 void vg_rules_collector_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms)

@@ -424,6 +424,33 @@ static void deadlines_are_told_in_portions(void **unused)
     vg_alarm_engine_free(e);
 }
 
+/* Each is stored, and what is stored at once has to fit one transaction. */
+static void changes_of_periods_are_taken_in_portions(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    char name[8], buf[VG_ALARM_STATE_MAX];
+    struct vg_span key, value;
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *e = engine(&conf, 10, &told);
+    for (int i = 0; i < 10; i++) {
+        (void)snprintf(name, sizeof(name), "s%d", i);
+        read_one(e, name, VG_HAS_TEMPERATURE, 1000);
+    }
+    while (vg_alarm_engine_next_dirty(e, buf, &key, &value)) {
+    }
+    period_ms = 2000;
+    vg_alarm_engine_devices_changed(e);
+    assert_int_equal(vg_alarm_engine_advance(e, 1000, 4), 4);
+    assert_int_equal(vg_alarm_engine_dirty(e), 4);
+    assert_int_equal(vg_alarm_engine_advance(e, 1000, 100), 6);
+    assert_int_equal(vg_alarm_engine_dirty(e), 10);
+    assert_int_equal(vg_alarm_engine_advance(e, 1000, 100), 0);
+    period_ms = 1000;
+    vg_alarm_engine_free(e);
+}
+
 static void an_engine_of_impossible_size_is_refused(void **unused)
 {
     struct vg_alarm_engine *e = NULL;
@@ -484,6 +511,7 @@ int main(void)
         cmocka_unit_test(a_sensor_that_takes_the_collectors_name_is_told_but_not_kept),
         cmocka_unit_test(a_sensor_without_room_is_told_and_counted),
         cmocka_unit_test(deadlines_are_told_in_portions),
+        cmocka_unit_test(changes_of_periods_are_taken_in_portions),
         cmocka_unit_test(an_engine_of_impossible_size_is_refused),
         cmocka_unit_test(a_stored_state_that_is_damaged_is_refused),
         cmocka_unit_test(a_patience_that_overflows_is_for_ever),

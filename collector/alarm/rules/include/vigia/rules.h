@@ -188,8 +188,8 @@ int64_t vg_rules_silence(const struct vg_rules_conf *conf, const struct vg_rules
 /* Raises it (type `silence`, for a device's own name `device`) if it is due at `now_ms`. */
 void vg_rules_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms,
                      int64_t floor_ms);
-/* The sensor's period changed, or it is no longer supervised (0). Counted from `now_ms`; a silence
- * told is cleared by 0: then the result is true. */
+/* The sensor's period changed, or it is no longer supervised (0): counted from `now_ms`; a silence
+ * told is cleared by 0. True: it is another one than before, to be stored. */
 bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_t period_ms,
                         int64_t now_ms);
 
