@@ -92,7 +92,7 @@ vgdep_floor("SQLite" 3.51.3 sqlite3.h "define SQLITE_VERSION +\"([0-9.]+)\"")
 vgdep_target(sqlite ARCHIVES libsqlite3.a LINK m pthread DEFINE VG_FLOOR_SQLITE=3051003)
 
 vgdep_floor("cJSON" 1.7.19 cjson/cJSON.h "CJSON_VERSION_MAJOR ([0-9]+)" "CJSON_VERSION_MINOR ([0-9]+)" "CJSON_VERSION_PATCH ([0-9]+)")
-vgdep_target(cjson ARCHIVES libcjson.a LINK m)
+vgdep_target(cjson ARCHIVES libcjson.a LINK m DEFINE VG_FLOOR_CJSON=1007019)
 
 vgdep_target(tinycbor ARCHIVES libtinycbor.a LINK m INCLUDE tinycbor)
 vgdep_target(inih ARCHIVES libinih.a)

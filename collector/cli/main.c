@@ -229,7 +229,8 @@ static int load_and_run(struct cli *cli)
         vg_conf_origins_free(cli->origins);
         return VG_EXIT_CONFIG;
     }
-    if (cli->command->needs_log) {
+    code = vg_need_version("cJSON", cJSON_Version(), VG_FLOOR_CJSON, &err);
+    if (code == VG_OK && cli->command->needs_log) {
         code = vg_dlog_open(&cli->conf.log, "vigia", 0, &cli->log, &err);
     }
     exit_code = code == VG_OK ? cli->command->run(cli) : cli_fail_err(cli, code, &err);

@@ -242,6 +242,9 @@ enum vg_err vgi_endpoint_new(struct vgi_collector *c, struct vg_error *err)
         return vg_fail(err, VG_E_VERSION, "Mbed TLS 0x%08llx; accepted: 0x%08x or later",
                        (unsigned long long)tls->version, VG_FLOOR_MBEDTLS);
     }
+    if (vg_need_version("libcoap", coap_package_version(), VG_FLOOR_LIBCOAP, err) != VG_OK) {
+        return VG_E_VERSION;
+    }
     coap_set_log_handler(on_libcoap_line);
     coap_set_log_level(COAP_LOG_WARN);
     coap_dtls_set_log_level(COAP_LOG_WARN);

@@ -3,6 +3,8 @@
 
 #include "vigia/dlog.h"
 
+#include <cjson/cJSON.h>
+
 static void on_change(void *arg, const struct vg_dlog_record *record)
 {
     struct vg_devices *t = arg;
@@ -22,7 +24,8 @@ static void on_change(void *arg, const struct vg_dlog_record *record)
 
 enum vg_err vg_devices_follow(struct vg_devices *t, struct vg_dlog *log, struct vg_error *err)
 {
-    return vg_dlog_view_open(log, VG_TOPIC_DEVICES, on_change, t, &t->view, err);
+    enum vg_err rc = vg_need_version("cJSON", cJSON_Version(), VG_FLOOR_CJSON, err);
+    return rc != VG_OK ? rc : vg_dlog_view_open(log, VG_TOPIC_DEVICES, on_change, t, &t->view, err);
 }
 
 int vg_devices_fd(const struct vg_devices *t)

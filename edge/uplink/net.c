@@ -90,6 +90,9 @@ enum vg_err vg_uplink_net_new(struct vg_loop *loop, size_t max_uplinks, struct v
         return vg_fail(err, VG_E_VERSION, "Mbed TLS 0x%08llx; accepted: 0x%08x or later", tls,
                        VG_FLOOR_MBEDTLS);
     }
+    if (vg_need_version("libcoap", coap_package_version(), VG_FLOOR_LIBCOAP, err) != VG_OK) {
+        return VG_E_VERSION;
+    }
     struct vg_uplink_net *net = calloc(1, sizeof *net);
     if (net == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for the uplink");

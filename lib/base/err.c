@@ -3,6 +3,7 @@
 
 #include <assert.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char *const names[] = {
@@ -89,4 +90,22 @@ enum vg_err vg_err_blame_value(struct vg_error *err, enum vg_err code, const cha
     bool its = code != VG_OK && err != NULL && value[0] != '\0' &&
                strncmp(err->text, value, strlen(value)) == 0;
     return its ? vg_err_blame(err, code, key) : code;
+}
+
+enum vg_err vg_need_version(const char *library, const char *found, unsigned long floor,
+                            struct vg_error *err)
+{
+    const char *at = found + strcspn(found, "0123456789");
+    unsigned long version = 0;
+    for (int part = 0; part < 3; part++) {
+        char *end;
+        unsigned long n = strtoul(at, &end, 10);
+        version = version * 1000 + (n < 1000 ? n : 999);
+        at = *end == '.' ? end + 1 : end;
+    }
+    if (version >= floor) {
+        return VG_OK;
+    }
+    return vg_fail(err, VG_E_VERSION, "%s: version %s, accepted: %lu.%lu.%lu or later", library,
+                   found, floor / 1000000, floor / 1000 % 1000, floor % 1000);
 }

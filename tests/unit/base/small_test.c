@@ -52,6 +52,23 @@ static void an_error_blames_a_key_once_and_only_for_its_value(void **state)
     assert_int_equal(vg_err_blame_value(NULL, VG_E_IO, "x", "y"), VG_E_IO);
 }
 
+static void a_library_older_than_its_floor_is_refused(void **state)
+{
+    (void)state;
+    struct vg_error err;
+    assert_int_equal(vg_need_version("x", "4.3.5", 4003005, &err), VG_OK);
+    assert_int_equal(vg_need_version("x", "libcoap 4.3.5-rc1", 4003005, &err), VG_OK);
+    assert_int_equal(vg_need_version("x", "4.10", 4003005, &err), VG_OK);
+    assert_int_equal(vg_need_version("x", "5", 4003005, &err), VG_OK);
+    assert_int_equal(vg_need_version("x", "4.3.4000", 4003005, &err), VG_OK);
+    const char *old[] = {"4.3.4", "4.2.99", "3.99.99", "4.3", "", "unknown"};
+    for (size_t i = 0; i < sizeof old / sizeof old[0]; i++) {
+        assert_int_equal(vg_need_version("x", old[i], 4003005, &err), VG_E_VERSION);
+    }
+    assert_int_equal(vg_need_version("cJSON", "1.7.18", 1007019, &err), VG_E_VERSION);
+    assert_string_equal(err.text, "cJSON: version 1.7.18, accepted: 1.7.19 or later");
+}
+
 static void a_prefix_cuts_what_does_not_fit_at_the_end(void **state)
 {
     (void)state;
@@ -394,6 +411,7 @@ int main(void)
         cmocka_unit_test(every_class_has_a_name_of_its_own),
         cmocka_unit_test(an_error_carries_class_text_and_offset),
         cmocka_unit_test(an_error_blames_a_key_once_and_only_for_its_value),
+        cmocka_unit_test(a_library_older_than_its_floor_is_refused),
         cmocka_unit_test(a_prefix_cuts_what_does_not_fit_at_the_end),
         cmocka_unit_test(a_copy_fits_whole_or_not_at_all),
         cmocka_unit_test(whole_numbers_are_strict),

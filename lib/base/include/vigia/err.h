@@ -68,6 +68,11 @@ enum vg_err vg_err_blame(struct vg_error *err, enum vg_err code, const char *key
 enum vg_err vg_err_blame_value(struct vg_error *err, enum vg_err code, const char *key,
                                const char *value);
 
+/* For a library's version as it says it itself at run time, "4.3.5" or "libcoap 4.3.5": VG_E_VERSION
+ * unless it is at least `floor`, which counts 1000000 * major + 1000 * minor + patch. */
+enum vg_err vg_need_version(const char *library, const char *found, unsigned long floor,
+                            struct vg_error *err) VG_NODISCARD;
+
 /* Exit codes of every program (sysexits.h for 78). */
 #define VG_EXIT_OK     0
 #define VG_EXIT_FAIL   1
