@@ -40,12 +40,27 @@ WRONG = {
 }
 
 
+def lengths(schemas):
+    """A device's name has at most 63 bytes everywhere (VG_DEVICE_NAME_MAX)."""
+    for name, example in {"alarms": '{"v":1,"event":"raised","alarm_id":"s:smoke:1","sensor":"s","type":"smoke","activation":1,'
+                                    '"priority":"low","late":false,"time_ms":1}',
+                          "alarm-state": '{"v":1,"sensor":"s","device":"d","period_ms":0,"seen_ms":null,"since_ms":null,'
+                                         '"clock_ms":null,"ok_ms":null,"newest_ms":null,"alarms":[],"stores":[]}',
+                          **{n: EXAMPLES[n][0] for n in ("readings", "rejected", "devices")}}.items():
+        for length, fits in ((63, True), (64, False)):
+            record = {k: v for k, v in json.loads(example).items() if v is not None} | {"device": "d" * length}
+            if schemas[name].is_valid(record) is not fits:
+                sys.exit(f"{name}: a device of {length} characters is {'refused' if fits else 'accepted'}: "
+                         f"{[e.message for e in schemas[name].iter_errors(record)]}")
+
+
 def main():
     schemas = {}
     for name in EXAMPLES:
         schema = json.loads((ROOT / f"docs/schemas/{name}.json").read_text())
         jsonschema.Draft202012Validator.check_schema(schema)
         schemas[name] = jsonschema.Draft202012Validator(schema)
+    lengths(schemas)
     seed = random.SystemRandom().randrange(1 << 31)
     print(f"seed {seed}")
     program = pathlib.Path(os.environ.get("VIGIA_BINARY_DIR", ROOT / "build/host")) / "tests/rules_transcript"
