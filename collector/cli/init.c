@@ -19,6 +19,7 @@
 struct site {
     struct cli *cli;
     char folder[PATH_MAX];
+    bool new_folder;
     size_t made, kept;
 };
 
@@ -33,7 +34,8 @@ static int open_site(struct site *site)
 {
     const char *dir = cli_option(site->cli, "dir", ".");
 
-    if (mkdir(dir, 0700) != 0 && errno != EEXIST) {
+    site->new_folder = mkdir(dir, 0700) == 0;
+    if (!site->new_folder && errno != EEXIST) {
         return cli_fail(site->cli, "%s: cannot be made: %s", dir, strerror(errno));
     }
     if (realpath(dir, site->folder) == NULL) {
@@ -207,6 +209,9 @@ int cli_init(struct cli *cli)
     }
     if (exit_code == VG_EXIT_OK) {
         exit_code = write_log_ini(&site);
+    }
+    if (exit_code != VG_EXIT_OK && site.new_folder) {
+        (void)rmdir(site.folder); /* as it was, unless something in it was made */
     }
     for (size_t i = 0; exit_code == VG_EXIT_OK && i < cli_init_file_count; i++) {
         char text[FILE_TEXT_MAX];

@@ -55,6 +55,15 @@ class Site(unittest.TestCase):
         self.assertEqual((self.site / "vigia.key").read_bytes(), key)
         self.assertEqual((self.site / "alarm.ini").read_text(), "; mine\n")
 
+    def test_an_init_that_fails_leaves_no_folder_of_its_own(self):
+        new = self.dir / "new"
+        for url in ("mysql:x", "kafka:127.0.0.1:0", "sqlite:/nowhere/log.db"):
+            self.assertEqual(run("init", "--dir", new, "--log", url)[0], 78)
+            self.assertFalse(new.exists(), url)
+        new.mkdir()
+        self.assertEqual(run("init", "--dir", new, "--log", "mysql:x")[0], 78)
+        self.assertTrue(new.exists())
+
     def test_every_file_that_init_writes_is_accepted_by_its_program(self):
         self.add()
         for program, more in (("vigia-collector", ()), ("vigia-alarm", ()),
