@@ -142,14 +142,47 @@ static bool is_foreign(const char *path)
            (id != 0 && id != VGI_APPLICATION_ID && memcmp(head, "SQLite format 3", 16) == 0);
 }
 
+/* Longest path that is opened, NUL included. */
+#define PATH_ROOM 512
+
+static bool beside(const char *path, const char *suffix)
+{
+    char name[PATH_ROOM + 16];
+    struct stat st;
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    return stat(name, &st) == 0;
+}
+
+/* A file that nobody has open has no -wal: SQLite has written it back and removed it. A -journal is
+ * that of a cut while it was being made. */
+static bool is_alone(const char *path)
+{
+    return !beside(path, "-wal") && !beside(path, "-journal");
+}
+
+/* "file:PATH", and with `alone` a promise that no other process writes: SQLite then makes neither
+ * -wal nor -shm. */
+static void uri_of(const char *path, bool alone, char *out, size_t size)
+{
+    size_t at = (size_t)snprintf(out, size, "file:");
+    for (; *path != '\0' && at + 4 < size; path++) {
+        bool plain = strchr("?#%", *path) == NULL;
+        at += (size_t)snprintf(out + at, size - at, plain ? "%c" : "%%%02X", (unsigned char)*path);
+    }
+    snprintf(out + at, size - at, "%s", alone ? "?immutable=1" : "");
+}
+
 /* Reads who made the file. `*fresh` when it is empty; `*undone` when only a connection that may
  * write can tell: a power cut left a journal beside it that has to be rolled back. */
-static enum vg_err read_owner(const char *path, int mode, bool *fresh, bool *undone,
+static enum vg_err read_owner(const char *path, int mode, bool alone, bool *fresh, bool *undone,
                               struct vg_error *err)
 {
     sqlite3 *db = NULL;
     int64_t application = 0, version = 0, tables = 0;
-    if (sqlite3_open_v2(path, &db, mode | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+    char uri[3 * PATH_ROOM + sizeof "file:?immutable=1"];
+    uri_of(path, alone, uri, sizeof uri);
+    if (sqlite3_open_v2(uri, &db, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL) !=
+        SQLITE_OK) {
         const enum vg_err rc = vg_fail(err, VG_E_DENIED, "%s: cannot be opened: %s", path,
                                        db == NULL ? "no memory" : sqlite3_errmsg(db));
         sqlite3_close(db);
@@ -187,13 +220,18 @@ static enum vg_err read_owner(const char *path, int mode, bool *fresh, bool *und
 }
 
 /* Through a connection that cannot write, but for a file that a power cut interrupted while it was
- * being made. */
+ * being made. A file that is refused is left as it was, without a -wal and -shm of ours beside it.
+ */
 static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *err)
 {
-    bool undone = false;
-    enum vg_err rc = read_owner(path, SQLITE_OPEN_READONLY, fresh, &undone, err);
+    bool undone = false, alone = is_alone(path);
+    enum vg_err rc = read_owner(path, SQLITE_OPEN_READONLY, alone, fresh, &undone, err);
+    if (rc != VG_OK && alone && !is_alone(path)) {
+        /* Somebody opened it meanwhile: what was read may have been half written. */
+        rc = read_owner(path, SQLITE_OPEN_READONLY, false, fresh, &undone, err);
+    }
     if (undone && !is_foreign(path)) {
-        rc = read_owner(path, SQLITE_OPEN_READWRITE, fresh, &undone, err);
+        rc = read_owner(path, SQLITE_OPEN_READWRITE, false, fresh, &undone, err);
     }
     return rc;
 }

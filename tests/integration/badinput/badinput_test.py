@@ -21,9 +21,9 @@ def run(program, *words, cwd, env=None):
 
 
 def digest(folder):
-    """What is stored: every file but SQLite's shared memory, an index that readers make and drop."""
+    """What is stored: every file."""
     return {str(p.relative_to(folder)): hashlib.sha256(p.read_bytes()).hexdigest()
-            for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.endswith(("-shm", "-wal"))}
+            for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 class BadInput(unittest.TestCase):
@@ -240,6 +240,10 @@ class BadInput(unittest.TestCase):
         with sqlite3.connect(self.dir / "foreign.db") as db:
             db.execute("create table theirs (a)")
         db.close()
+        with sqlite3.connect(self.dir / "wal.db") as db:
+            db.execute("pragma journal_mode = wal")
+            db.execute("create table theirs (a)")
+        db.close()
         self.write("text.db", "This is a letter and no database. " * 40)
         (self.dir / "folder").mkdir()
         own = subprocess.Popen([BIN / "vigia-edge", "--config", self.dir / "edge.ini"], stderr=subprocess.PIPE, text=True,
@@ -258,7 +262,7 @@ class BadInput(unittest.TestCase):
             self.write(f"{name}.ini", (self.dir / f"{name}.ini").read_text().replace("include = log.ini\n", ""))
         for name, key, scheme, newer in (("collector", "log.url", "sqlite:", "log.db"), ("alarm", "log.url", "sqlite:", "log.db"),
                                          ("edge", "buffer.path", "", "buffer.db")):
-            for file, says in (("foreign.db", "another program"), (newer, "99"), ("text.db", "not a"), ("folder", "file")):
+            for file, says in (("foreign.db", "another program"), ("wal.db", "another program"), (newer, "99"), ("text.db", "not a"), ("folder", "file")):
                 self.blames(name, key, f"{scheme}{self.dir}/{file}", (file, says))
 
     def test_a_buffer_that_cannot_be_made_is_named(self):
