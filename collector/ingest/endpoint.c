@@ -271,7 +271,8 @@ static enum vg_err resolve(const struct vgi_collector *c, struct addrinfo **out,
 
     enum vg_err rc = vg_endpoint_parse(vg_span_str(c->conf->listen), VG_COAPS_PORT, &at, err);
     if (rc != VG_OK) {
-        return vg_err_blame(err, rc, "collector.listen");
+        (void)vg_err_blame(err, rc, "collector.listen");
+        return rc;
     }
     (void)snprintf(port, sizeof(port), "%u", at.port);
     int code = getaddrinfo(at.host, port, &hints, out);
