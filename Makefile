@@ -102,9 +102,9 @@ fuzz:
 	@tests/fuzz/run --seconds $(SECONDS_EACH) --jobs $(JOBS) --coverage $(foreach t,$(TARGET),--target $(t))
 
 # Hours. PARTS="a b" runs only these parts; tests/evidence/run --list says which there are and which have a result.
-evidence: build
-	@cross/setup test check kafka bench
-	@cross/kafka/fetch >/dev/null
+evidence: build faults
+	@cross/setup test check kafka bench arm
+	@cross/kafka/fetch >/dev/null && cross/jars tests/interop/californium >/dev/null
 	@tests/evidence/run $(PARTS)
 measurements:
 	@tests/evidence/run --page
