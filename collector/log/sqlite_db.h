@@ -82,7 +82,7 @@ void vgi_wake_others(const struct vgi_sqlite *log);
 /* ---- one batch of records ---- */
 
 struct vgi_fetch {
-    sqlite3_stmt *select;
+    sqlite3_stmt *select, *trimmed;
     enum vg_topic topic;
     bool compact;
     int64_t pos; /* next offset */

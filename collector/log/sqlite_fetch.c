@@ -16,16 +16,20 @@ enum vg_err vgi_fetch_open(struct vgi_conn *c, enum vg_topic t, int64_t pos, str
 {
     char sql[128];
     snprintf(sql, sizeof sql,
-             "SELECT off, ts, key, value FROM r%" PRId64 " WHERE off >= ?1 ORDER BY off LIMIT ?2",
+             "SELECT off, ts, key, value FROM r%" PRId64 " WHERE off >= ?1 ORDER BY off",
              c->topic[t].id);
     *f = (struct vgi_fetch){.topic = t, .compact = c->topic[t].compact, .pos = pos};
-    return vgi_db_prepare(c->db, sql, &f->select, err);
+    enum vg_err rc = vgi_db_prepare(c->db, sql, &f->select, err);
+    return rc != VG_OK
+               ? rc
+               : vgi_db_prepare(c->db, "SELECT trimmed FROM topic WHERE id=?1", &f->trimmed, err);
 }
 
 void vgi_fetch_close(struct vgi_fetch *f)
 {
     sqlite3_finalize(f->select);
-    f->select = NULL;
+    sqlite3_finalize(f->trimmed);
+    f->select = f->trimmed = NULL;
 }
 
 static enum vg_err gone(const struct vgi_conn *c, const struct vgi_fetch *f, int64_t found,
@@ -66,9 +70,13 @@ static bool take(struct vgi_fetch *f, struct vgi_arena *a, struct vg_dlog_record
 /* Nothing at or behind pos: is that the end, or was all of it removed? */
 static enum vg_err check_end(struct vgi_conn *c, const struct vgi_fetch *f, struct vg_error *err)
 {
-    int64_t trimmed = 0;
-    const enum vg_err rc = vgi_db_int(c->db, "SELECT trimmed FROM topic WHERE id=?1",
-                                      c->topic[f->topic].id, 0, &trimmed, err);
+    sqlite3_bind_int64(f->trimmed, 1, c->topic[f->topic].id);
+    const int step = sqlite3_step(f->trimmed);
+    const int64_t trimmed = step == SQLITE_ROW ? sqlite3_column_int64(f->trimmed, 0) : 0;
+    const enum vg_err rc = step == SQLITE_ROW    ? VG_OK
+                           : step == SQLITE_DONE ? VG_E_NOTFOUND
+                                                 : vgi_db_fail(c->db, "read", err);
+    sqlite3_reset(f->trimmed);
     return rc == VG_OK && f->pos < trimmed ? gone(c, f, trimmed, err) : rc;
 }
 
@@ -78,10 +86,11 @@ enum vg_err vgi_fetch(struct vgi_conn *c, struct vgi_fetch *f, struct vgi_arena 
 {
     enum vg_err rc = VG_OK;
     size_t n = 0;
-    int step;
+    int step = SQLITE_ROW;
     sqlite3_bind_int64(f->select, 1, f->pos);
-    sqlite3_bind_int64(f->select, 2, (int64_t)max);
-    while ((step = sqlite3_step(f->select)) == SQLITE_ROW) {
+    /* The bound is kept here: SQLite compiles a statement again each time when its LIMIT is a
+     * parameter. */
+    while (n < max && (step = sqlite3_step(f->select)) == SQLITE_ROW) {
         const int64_t off = sqlite3_column_int64(f->select, 0);
         if (!f->compact && off != f->pos) {
             rc = gone(c, f, off, err);
@@ -102,7 +111,7 @@ enum vg_err vgi_fetch(struct vgi_conn *c, struct vgi_fetch *f, struct vgi_arena 
     }
     if (rc == VG_OK) {
         *count = n;
-        *exhausted = step == SQLITE_DONE && n < max;
+        *exhausted = step == SQLITE_DONE;
     }
     return rc;
 }
