@@ -30,6 +30,7 @@
 #define BATCHES_A_TURN 16
 #define COMMIT_RECORDS 4096  /* commit when so many wait, whatever the time */
 #define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
+#define COMMIT_AGAIN   50    /* ms between two tries of it */
 /* A received time further ahead of the wall clock than this is that of a collector whose clock is
  * wrong; the record counts as received now. */
 #define AHEAD_MAX_MS 60000
@@ -451,7 +452,10 @@ static void turn(void *arg)
         }
     }
     vgi_metrics_active(vg_dlog_processor_active(a->processor));
-    vg_loop_timer_in_ms(a->loop, a->timer, more ? 0 : wait_ms(a));
+    /* Nothing is polled while a commit waits, so the descriptor would stay readable: the timer alone
+     * decides when the next try is. */
+    vg_loop_rewatch(a->loop, a->processor_watch, a->commit_waits ? 0 : VG_LOOP_READ);
+    vg_loop_timer_in_ms(a->loop, a->timer, a->commit_waits ? COMMIT_AGAIN : more ? 0 : wait_ms(a));
 }
 
 static void on_readable(void *arg, unsigned events)
