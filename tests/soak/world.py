@@ -7,6 +7,7 @@ import ctypes
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -25,8 +27,10 @@ from udp_proxy import UdpProxy  # noqa: E402
 BROKER = ROOT / "tests" / "support" / "kafka" / "broker"
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG = 1
+PROGRAMS = ("vigia", "vigia-edge", "vigia-collector", "vigia-alarm")
 CALL_S = 180        # longest call of the command line or of the broker's tool
 STOP_S = 20
+PLACE = re.compile(r'\{"partition":(\d+),"offset":(\d+),')
 QUIET = "sensor nothing period 1d motion off\nend 1s\n"
 
 
@@ -94,17 +98,19 @@ class Program:
 class Agent(Program):
     """vigia-edge with its story, its card and its clock."""
 
-    def __init__(self, world, number, story):
+    def __init__(self, world, number, story, disk=None):
         self.world, self.number, self.device = world, number, f"pi-{number}"
         self.folder = world.folder / self.device
         self.folder.mkdir()
-        self.ledger = self.folder / "ledger.jsonl"
+        self.ledger = world.folder / f"{self.device}.ledger"  # not on the card, which may be full
         self.story = self.folder / "story"
         self.story.write_text(story)
         self.quiet = False
+        self.more = {}
         self.clock = Clock(world, self.device)
         self.metrics = free_port(socket.SOCK_STREAM)
-        super().__init__(self.device, "agent", self.words, world.folder / "logs" / f"{self.device}.log", self.clock.environment())
+        super().__init__(self.device, "agent", self.words, world.folder / "logs" / f"{self.device}.log",
+                         world.preloaded(self.clock, disk))
 
     def card(self):
         return self.folder / "buffer.db"
@@ -116,7 +122,7 @@ class Agent(Program):
                 "uplink.handshake_timeout": "3s", "uplink.rate": "0", "metrics.listen": f"127.0.0.1:{self.metrics}",
                 "source sensors.scenario": self.story,
                 # The story goes on with true time, also where the agent's own clock is wrong.
-                "source sensors.start_ms": world.start_ms + self.clock.offset_ms}
+                "source sensors.start_ms": world.start_ms + self.clock.offset_ms, **self.more}
         if not self.quiet:
             sets["source sensors.ledger"] = self.ledger
         return [world.bin / "vigia-edge", "--config", world.site / "edge.ini",
@@ -147,23 +153,66 @@ class Agent(Program):
         return [(lane, store & (2**64 - 1), seq) for lane, store, seq in rows]
 
 
+class Follower:
+    """Sees each record of a topic when any other reader may see it: committed. (partition, offset) -> ms.
+
+    The log's own append_ms is when a record was handed to it, which with Kafka is before it is safe."""
+
+    BEGINNINGS = 20
+
+    def __init__(self, world, topic):
+        self.command = [world.bin / "vigia", "--config", world.site / "vigia.ini", "topic", "read", topic, "--from-beginning", "--follow", "--json"]
+        self.log = world.folder / "logs" / f"follow-{topic}.log"
+        self.seen, self.process, self.stopped = {}, None, False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        for _ in range(self.BEGINNINGS):
+            if self.stopped:
+                return
+            with open(self.log, "ab") as log:
+                self.process = subprocess.Popen([str(c) for c in self.command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
+                                                text=True, preexec_fn=_die_with_parent)
+            for line in self.process.stdout:
+                head = PLACE.match(line)
+                if head:
+                    self.seen.setdefault((int(head[1]), int(head[2])), now_ms())
+            self.process.wait(STOP_S)
+
+    def stop(self):
+        self.stopped = True
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+        self.thread.join(STOP_S)
+
+
+class Word:
+    """Eight bytes that preloaded programs look at (tests/soak/fault_shim.c)."""
+
+    def __init__(self, path):
+        self.path, self.value = path, 0
+        self.path.write_bytes(struct.pack("q", 0))
+
+    def set(self, value):
+        with open(self.path, "r+b") as file:
+            file.write(struct.pack("q", value))
+        self.value = value
+
+
 class Clock:
-    """Moves the wall clock that one program sees (tests/soak/clock_shim.c)."""
+    """The wall clock that one program sees."""
 
     def __init__(self, world, who):
-        self.world, self.who, self.offset_ms = world, who, 0
-        self.file = world.folder / f"clock-{who}"
-        self.file.write_bytes(struct.pack("q", 0))
+        self.world, self.who = world, who
+        self.word = Word(world.folder / f"clock-{who}")
 
-    def environment(self):
-        if "clock" not in self.world.faults:
-            return None
-        return {"LD_PRELOAD": str(self.world.shim), "VIGIA_TEST_CLOCK": str(self.file), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+    @property
+    def offset_ms(self):
+        return self.word.value
 
     def step(self, offset_ms):
-        with open(self.file, "r+b") as file:
-            file.write(struct.pack("q", offset_ms))
-        self.offset_ms = offset_ms
+        self.word.set(offset_ms)
         self.world.note("clock", device=self.who, wall_ms=now_ms(), offset_ms=offset_ms)
 
 
@@ -171,12 +220,17 @@ class World:
     def __init__(self, args, folder):
         self.args, self.folder = args, folder
         self.faults = args.faults
-        self.bin = pathlib.Path(args.programs).resolve()
-        self.shim = self.bin.parent / "tests" / "clock_shim.so"
+        built = pathlib.Path(args.programs).resolve()
+        # Copies: whoever builds meanwhile changes nothing in what is judged here.
+        self.bin, self.shim = folder / "programs", folder / "programs" / "fault_shim.so"
+        self.bin.mkdir()
+        for name in PROGRAMS:
+            shutil.copy(built / name, self.bin / name)
+        shutil.copy(built.parent / "tests" / "fault_shim.so", self.shim)
         self.site = folder / "site"
         self.start_ms = 0
         self.agents, self.collectors, self.processors, self.proxies = [], [], [], []
-        self.mounts = []
+        self.disks, self.followers = {}, {}
         self.notes = {}
         self.kept = set()
         self.ended = []  # programs that ended by themselves: (name, code)
@@ -187,32 +241,31 @@ class World:
         (self.folder / "logs").mkdir(parents=True)
         self.site.mkdir()
         if "disk" in self.faults:
-            self.mount(self.site, "512m")
+            self.disks = {name: Word(self.folder / f"disk-{name}") for name in ("log", "card")}
         self.make_log()
         for n in range(self.args.collectors):
             self.collectors.append(self.collector(n + 1))
         for n in range(self.args.processors):
             self.processors.append(self.processor(n + 1))
         for n, story in enumerate(stories, 1):
-            agent = Agent(self, n, story)
-            if "disk" in self.faults and n == len(stories):
-                self.mount(agent.folder, "4m", agent.story)
+            small = "disk" in self.faults and n == len(stories)
+            agent = Agent(self, n, story, self.disks["card"] if small else None)
+            if small:
+                agent.more = {"buffer.routine_ring": "4096", "buffer.urgent_ring": "8192"}  # so that some must be given up
             self.agents.append(agent)
             ports = [p.port for p in self.proxies] or [c.port for c in self.collectors]
             ports = ports[n % len(ports):] + ports[:n % len(ports)]
             self.cli("device", "add", agent.device, "--sensor", f"a{n}-*", "--period", "2s", "--out", agent.folder / "provision.ini",
                      *(w for port in ports for w in ("--collector", f"127.0.0.1:{port}")))
 
-    def mount(self, folder, size, keep=None):
-        if os.geteuid() != 0:
-            raise Skipped("a full disk needs a file system of its own: not root here")
-        text = keep.read_text() if keep else None
-        done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "vigia-soak", folder], capture_output=True, text=True)
-        if done.returncode != 0:
-            raise Skipped(f"a full disk needs a file system of its own: {done.stderr.strip()}")
-        self.mounts.append(folder)
-        if keep:
-            keep.write_text(text)
+    def preloaded(self, clock=None, disk=None):
+        """The environment of a program that a clock or a disk of its own is shown to."""
+        words = {}
+        if clock is not None and "clock" in self.faults:
+            words["VIGIA_TEST_CLOCK"] = str(clock.word.path)
+        if disk is not None:
+            words["VIGIA_TEST_DISK"] = str(disk.path)
+        return {**words, "LD_PRELOAD": str(self.shim), "ASAN_OPTIONS": "verify_asan_link_order=0"} if words else None
 
     def make_log(self):
         init = [self.bin / "vigia", "init", "--dir", self.site, "--listen", "127.0.0.1:1"]
@@ -247,7 +300,7 @@ class World:
         clock = Clock(self, name)
         out = Program(name, "collector", [self.bin / "vigia-collector", "--config", self.site / "collector.ini",
                                           *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))],
-                      self.folder / "logs" / f"{name}.log", clock.environment())
+                      self.folder / "logs" / f"{name}.log", self.preloaded(clock, self.disks.get("log")))
         out.port, out.clock = port, clock
         return out
 
@@ -258,13 +311,14 @@ class World:
                 "supervision.factor": "1000", "supervision.heartbeat": "1d"}
         return Program(name, "processor", [self.bin / "vigia-alarm", "--config", self.site / "alarm.ini",
                                            *(w for k, v in sets.items() for w in ("--set", f"{k}={v}"))],
-                       self.folder / "logs" / f"{name}.log")
+                       self.folder / "logs" / f"{name}.log", self.preloaded(None, self.disks.get("log")))
 
     def programs(self):
         return self.collectors + self.processors + self.agents
 
     def start(self):
         self.start_ms = now_ms() + 500
+        self.followers = {topic: Follower(self, topic) for topic in ("readings", "alarms")}
         for program in self.programs():
             program.start()
 
@@ -314,9 +368,9 @@ class World:
         for program in self.programs():
             if program.process is not None:
                 program.process.wait(STOP_S)
+        for follower in self.followers.values():
+            follower.stop()
         for proxy in self.proxies:
             proxy.stop()
         if (self.folder / "kafka").exists():
             subprocess.run([BROKER, "stop", self.folder / "kafka"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=CALL_S)
-        for folder in reversed(self.mounts):
-            subprocess.run(["umount", folder], stderr=subprocess.DEVNULL, timeout=30)

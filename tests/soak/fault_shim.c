@@ -1,0 +1,154 @@
+/* Preloaded into a program, it moves the wall clock that the program sees, or fills its disk.
+ *
+ * VIGIA_TEST_CLOCK names a file with one int64_t: milliseconds that are added to what the program
+ * asks of CLOCK_REALTIME. The monotonic and the boot clock stay what they are, as they do on a
+ * machine whose clock is set.
+ *
+ * VIGIA_TEST_DISK names a file with one int64_t: while it is not 0, each write to a file whose name
+ * has ".db" in it fails with ENOSPC, every other one after half of it was written, as on a disk that
+ * has just become full.
+ *
+ * Both files are mapped: a change is seen at once. Without the variable nothing is changed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000LL
+#define MS_PER_S  1000LL
+#define NS_PER_S  1000000000LL
+
+#define LINK_MAX_LEN 64
+
+static const volatile int64_t *offset_ms, *disk_full;
+
+static const volatile int64_t *map(const char *variable)
+{
+    const char *path = getenv(variable);
+    int fd;
+    void *at;
+
+    if (path == NULL) {
+        return NULL;
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
+    if (at == MAP_FAILED) {
+        (void)fprintf(stderr, "fault_shim: %s=%s: no file of eight bytes\n", variable, path);
+        _exit(2);
+    }
+    (void)close(fd);
+    return at;
+}
+
+__attribute__((constructor)) static void find_files(void)
+{
+    offset_ms = map("VIGIA_TEST_CLOCK");
+    disk_full = map("VIGIA_TEST_DISK");
+}
+
+static void moved(struct timespec *t)
+{
+    int64_t ms = offset_ms == NULL ? 0 : *offset_ms;
+    int64_t ns = t->tv_nsec + ms % MS_PER_S * NS_PER_MS;
+
+    t->tv_sec += (time_t)(ms / MS_PER_S);
+    if (ns < 0) {
+        ns += NS_PER_S;
+        t->tv_sec--;
+    } else if (ns >= NS_PER_S) {
+        ns -= NS_PER_S;
+        t->tv_sec++;
+    }
+    t->tv_nsec = (long)ns;
+}
+
+int clock_gettime(clockid_t id, struct timespec *t)
+{
+    long rc = syscall(SYS_clock_gettime, id, t);
+
+    if (rc == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
+        moved(t);
+    }
+    return (int)rc;
+}
+
+int gettimeofday(struct timeval *restrict t, void *restrict zone)
+{
+    struct timespec now;
+
+    (void)zone;
+    if (clock_gettime(CLOCK_REALTIME, &now) != 0) {
+        return -1;
+    }
+    t->tv_sec = now.tv_sec;
+    t->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec now = {0};
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (out != NULL) {
+        *out = now.tv_sec;
+    }
+    return now.tv_sec;
+}
+
+/* ---- the disk ---- */
+
+static bool is_database(int fd)
+{
+    char link[LINK_MAX_LEN], path[4096];
+    ssize_t len;
+
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    len = readlink(link, path, sizeof(path) - 1);
+    path[len < 0 ? 0 : len] = '\0';
+    return strstr(path, ".db") != NULL;
+}
+
+/* How much of a write the disk still takes; -1: nothing, and errno says why. */
+static ssize_t room(int fd, size_t bytes)
+{
+    static atomic_uint writes;
+
+    if (disk_full == NULL || *disk_full == 0 || !is_database(fd)) {
+        return (ssize_t)bytes;
+    }
+    if (atomic_fetch_add(&writes, 1) % 2 == 0 && bytes > 1) {
+        return (ssize_t)(bytes / 2);
+    }
+    errno = ENOSPC;
+    return -1;
+}
+
+ssize_t pwrite(int fd, const void *data, size_t bytes, off_t at)
+{
+    ssize_t fits = room(fd, bytes);
+
+    return fits < 0 ? -1 : syscall(SYS_pwrite64, fd, data, (size_t)fits, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t bytes, off64_t at)
+{
+    return pwrite(fd, data, bytes, at);
+}
+
+ssize_t write(int fd, const void *data, size_t bytes)
+{
+    ssize_t fits = room(fd, bytes);
+
+    return fits < 0 ? -1 : syscall(SYS_write, fd, data, (size_t)fits);
+}
