@@ -110,12 +110,9 @@ static void wait_for_log(struct vgi_collector *c, struct vgi_session *s, const c
     if (s->exchanges.waiting_count < VGI_SESSION_PENDING_MAX) {
         p = VG_FAULT(COLLECTOR_PENDING) ? NULL : vgi_pool_take(&c->pool);
     }
-    if (p == NULL || token.length > sizeof(p->token)) {
+    if (p == NULL) {
         vgi_count(VGI_M_PENDING_FULL);
         vg_log_warn("pending-full", "device=%s pending=%zu", s->peer->name, c->pool.used);
-        if (p != NULL) {
-            vgi_pool_give(&c->pool, p);
-        }
         answer_now(c, response, VG_COAP_UNAVAILABLE, c->conf->retry_after_ms);
         return;
     }
