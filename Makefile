@@ -9,6 +9,7 @@
 #   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
 #   make sweep        a fault at every point between a reading and its alarm
 #   make crash        a power cut at every write and sync of the agent's buffer and of the SQLite log
+#   make broker-errors  10,000 batches while the brokers fail
 #   make clean        remove build/ and demo-run/
 SHELL := /bin/bash
 LOG ?= sqlite
@@ -18,7 +19,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench evidence measurements fuzz faults sweep crash soak asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all setup build demo test check bench evidence measurements fuzz broker-errors faults sweep crash soak asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -96,10 +97,10 @@ soak: build
 
 fuzz:
 	@cross/setup check
-	@cross/deps build --target host --fuzz
-	@cmake --preset fuzz >build/fuzz.configure.log 2>&1 || { cat build/fuzz.configure.log; exit 1; }
-	@cmake --build --preset fuzz -j $(JOBS)
-	@tests/fuzz/run --seconds $(SECONDS_EACH) --jobs $(JOBS) --coverage $(foreach t,$(TARGET),--target $(t))
+	@tests/fuzz/run --make --seconds $(SECONDS_EACH) --jobs $(JOBS) --coverage $(foreach t,$(TARGET),--target $(t))
+
+broker-errors: build
+	@tests/broker/errors
 
 # Hours. PARTS="a b" runs only these parts; tests/evidence/run --list says which there are and which have a result.
 evidence: build faults

@@ -48,31 +48,56 @@ static void hold_reading(struct vg_span key, struct vg_span value)
     world_require(reading.received_ms == current->clock.wall.ms, "received now");
 }
 
+static enum vg_err wait_for_verdict(struct world *w, bool reading, vg_dlog_verdict_fn *fn,
+                                    void *arg)
+{
+    w->waiting[w->waiting_count].fn = fn;
+    w->waiting[w->waiting_count].arg = arg;
+    w->waiting[w->waiting_count].request = w->request;
+    w->waiting[w->waiting_count++].reading = reading;
+    return VG_OK;
+}
+
+static void hold_bounds(struct vg_span key, struct vg_span value)
+{
+    world_require(key.len > 0 && key.len <= VG_DLOG_KEY_MAX && value.at != NULL &&
+                      value.len <= VG_DLOG_VALUE_MAX,
+                  "the log's own bounds are kept");
+}
+
 enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
                            struct vg_span key, struct vg_span value, vg_dlog_verdict_fn *fn,
                            void *arg)
 {
     struct world *w = current;
     (void)a;
-    world_require(partition == -1 && key.len > 0 && key.len <= VG_DLOG_KEY_MAX &&
-                      value.at != NULL && value.len <= VG_DLOG_VALUE_MAX,
-                  "the log's own bounds are kept");
-    world_require(t == VG_TOPIC_READINGS || t == VG_TOPIC_REJECTED, "topics of the collector");
+    world_require(partition == -1 && t == VG_TOPIC_REJECTED, "single records are refused payloads");
+    hold_bounds(key, value);
     if (w->waiting_count == w->queue_room) {
         return VG_E_FULL;
     }
-    if (t == VG_TOPIC_READINGS) {
-        hold_reading(key, value);
-        w->appended++;
-        fates[w->request % DURABLE_MAX] = 2;
-    } else {
-        w->rejected++;
+    w->rejected++;
+    return wait_for_verdict(w, false, fn, arg);
+}
+
+enum vg_err vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
+                                 const struct vg_dlog_entry *entries, size_t count,
+                                 vg_dlog_verdict_fn *fn, void *arg)
+{
+    struct world *w = current;
+    (void)a;
+    world_require(t == VG_TOPIC_READINGS && count >= 1 && count <= VG_DLOG_GROUP_MAX,
+                  "groups are readings");
+    for (size_t i = 0; i < count; i++) {
+        hold_bounds(entries[i].key, entries[i].value);
+        hold_reading(entries[i].key, entries[i].value);
     }
-    w->waiting[w->waiting_count].fn = fn;
-    w->waiting[w->waiting_count].arg = arg;
-    w->waiting[w->waiting_count].request = w->request;
-    w->waiting[w->waiting_count++].reading = t == VG_TOPIC_READINGS;
-    return VG_OK;
+    if (w->waiting_count == w->queue_room) {
+        return VG_E_FULL;
+    }
+    w->appended += count;
+    fates[w->request % DURABLE_MAX] = 2;
+    return wait_for_verdict(w, true, fn, arg);
 }
 
 size_t vg_dlog_appender_pending(const struct vg_dlog_appender *a)
@@ -271,7 +296,9 @@ void world_open(struct world *w, coap_proto_t proto)
     c->log_good = true;
     c->keys = keys;
     c->batch = calloc(1, sizeof(*c->batch));
-    world_require(c->batch != NULL && vg_loop_new(c->clock, 1, 1, &c->loop) == VG_OK &&
+    c->values = malloc(VG_BATCH_READINGS_MAX * VG_RECORD_MAX);
+    world_require(c->batch != NULL && c->values != NULL &&
+                      vg_loop_new(c->clock, 1, 1, &c->loop) == VG_OK &&
                       vg_loop_timer(c->loop, on_timer, NULL, &c->timer_hold) == VG_OK,
                   "a loop");
     vgi_bucket_init(&c->rejected, 5, 5, vg_now_mono(c->clock));
@@ -305,6 +332,7 @@ void world_close(struct world *w)
     vgi_peers_free(c->peers);
     vg_loop_free(c->loop);
     free(c->batch);
+    free(c->values);
     (void)close(w->client);
     if (w->stranger >= 0) {
         (void)close(w->stranger);

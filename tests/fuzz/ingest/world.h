@@ -14,7 +14,7 @@
 
 #define WORLD_DEVICE     "pi-42"
 #define WORLD_REVOKED    "pi-43"
-#define WORLD_RECORDS    256 /* that wait for a verdict, at most */
+#define WORLD_RECORDS    256 /* requests and refused payloads that wait for a verdict, at most */
 #define WORLD_ANSWER_MAX 2048
 #define WORLD_NOW_MS     1793194820500LL
 
@@ -25,7 +25,7 @@ struct world {
     int stranger;    /* the same from another address; opened on first use */
     char port[8];    /* P */
     size_t appended; /* readings that the log has accepted */
-    size_t durable;  /* of them, with a good verdict */
+    size_t durable;  /* requests with a good verdict */
     size_t rejected; /* records of the topic `rejected` */
     bool may_append; /* false: a reading that arrives is somebody's forgery */
     struct {

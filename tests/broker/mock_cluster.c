@@ -1,0 +1,250 @@
+/* Brokers that fail when they are told to: librdkafka's mock cluster as a process, for programs that know nothing of it. It listens
+ * on real loopback ports, prints bootstrap=HOST:PORT,… and then obeys one line of standard input at a time, each answered by one
+ * line (`read` by more):
+ *
+ *   topic NAME PARTITIONS REPLICAS        errors API CODE…          the next requests of this API get these errors
+ *   down BROKER | up BROKER               clear API
+ *   rtt BROKER MS                         late BROKER API CODE MS   one answer, that much later
+ *   leader TOPIC PARTITION BROKER         broken TOPIC CODE         metadata tells this error of the topic; 0: none
+ *   read TOPIC MS                         a fresh consumer from the beginning to the present end of every partition, committed
+ *                                         records only: "PARTITION OFFSET VALUE" each, then "end RECORDS GONE", where GONE counts
+ *                                         what the brokers no longer keep; "late" when it takes longer than MS
+ *
+ * API and CODE are the numbers of Kafka's protocol. It ends with standard input. The mock validates an idempotent producer's
+ * sequence numbers, keeps 5 MiB of each partition, and proves nothing about transactions. */
+#include "vigia/span.h"
+
+#include <librdkafka/rdkafka.h>
+#include <librdkafka/rdkafka_mock.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define BROKERS        3
+#define WORDS_MAX      40
+#define PARTITIONS_MAX 64
+
+static rd_kafka_mock_cluster_t *cluster;
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static rd_kafka_t *client(rd_kafka_type_t type, const char *brokers)
+{
+    char text[200] = "";
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    const char *const settings[][2] = {
+        {"bootstrap.servers", brokers},  {"group.id", "fresh"},
+        {"enable.auto.commit", "false"}, {"isolation.level", "read_committed"},
+        {"auto.offset.reset", "error"},  {"check.crcs", "true"}};
+
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        if ((type == RD_KAFKA_CONSUMER || i == 0) && brokers != NULL &&
+            rd_kafka_conf_set(conf, settings[i][0], settings[i][1], text, sizeof(text)) !=
+                RD_KAFKA_CONF_OK) {
+            (void)fprintf(stderr, "mock_cluster: %s\n", text);
+            exit(1);
+        }
+    }
+    (void)rd_kafka_conf_set(conf, "log_level", "2", text, sizeof(text));
+    rd_kafka_t *rk = rd_kafka_new(type, conf, text, sizeof(text));
+    if (rk == NULL) {
+        (void)fprintf(stderr, "mock_cluster: %s\n", text);
+        exit(1);
+    }
+    return rk;
+}
+
+/* ---- the fresh reader ---- */
+
+struct reading {
+    rd_kafka_t *rk;
+    const char *topic;
+    int64_t until;
+    int32_t partitions;
+    int64_t end[PARTITIONS_MAX];
+    long gone, records;
+};
+
+static bool find_partitions(struct reading *r)
+{
+    const struct rd_kafka_metadata *found = NULL;
+    rd_kafka_topic_t *topic = rd_kafka_topic_new(r->rk, r->topic, NULL);
+
+    while (r->partitions == 0 && now_ms() < r->until) {
+        if (rd_kafka_metadata(r->rk, 0, topic, &found, 1000) != RD_KAFKA_RESP_ERR_NO_ERROR) {
+            continue;
+        }
+        if (found->topic_cnt == 1 && found->topics[0].err == RD_KAFKA_RESP_ERR_NO_ERROR &&
+            found->topics[0].partition_cnt <= PARTITIONS_MAX) {
+            r->partitions = found->topics[0].partition_cnt;
+        }
+        rd_kafka_metadata_destroy(found);
+    }
+    rd_kafka_topic_destroy(topic);
+    return r->partitions > 0;
+}
+
+static bool find_ends(struct reading *r)
+{
+    rd_kafka_topic_partition_list_t *all = rd_kafka_topic_partition_list_new(r->partitions);
+    bool good = true;
+
+    for (int32_t p = 0; p < r->partitions && good; p++) {
+        int64_t low = -1, high = -1;
+        while (rd_kafka_query_watermark_offsets(r->rk, r->topic, p, &low, &high, 1000) !=
+                   RD_KAFKA_RESP_ERR_NO_ERROR &&
+               now_ms() < r->until) {
+        }
+        good = low >= 0;
+        r->gone += good ? low : 0;
+        r->end[p] = high;
+        rd_kafka_topic_partition_list_add(all, r->topic, p)->offset = low;
+    }
+    good = good && rd_kafka_assign(r->rk, all) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    rd_kafka_topic_partition_list_destroy(all);
+    return good;
+}
+
+static bool is_done(const struct reading *r)
+{
+    rd_kafka_topic_partition_list_t *at = rd_kafka_topic_partition_list_new(r->partitions);
+    bool done = true;
+
+    for (int32_t p = 0; p < r->partitions; p++) {
+        rd_kafka_topic_partition_list_add(at, r->topic, p);
+    }
+    done = rd_kafka_position(r->rk, at) == RD_KAFKA_RESP_ERR_NO_ERROR;
+    for (int32_t p = 0; p < r->partitions && done; p++) {
+        int64_t offset = at->elems[p].offset < 0 ? 0 : at->elems[p].offset;
+        done = offset >= r->end[p];
+    }
+    rd_kafka_topic_partition_list_destroy(at);
+    return done;
+}
+
+static void read_topic(const char *topic, int64_t ms)
+{
+    struct reading r = {.topic = topic, .until = now_ms() + ms};
+    bool done = false;
+
+    r.rk = client(RD_KAFKA_CONSUMER, rd_kafka_mock_cluster_bootstraps(cluster));
+    rd_kafka_poll_set_consumer(r.rk);
+    if (find_partitions(&r) && find_ends(&r)) {
+        while (!(done = is_done(&r)) && now_ms() < r.until) {
+            rd_kafka_message_t *m = rd_kafka_consumer_poll(r.rk, 50);
+            if (m != NULL && m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+                printf("%d %lld %.*s\n", m->partition, (long long)m->offset, (int)m->len,
+                       (const char *)m->payload);
+                r.records++;
+            }
+            if (m != NULL) {
+                rd_kafka_message_destroy(m);
+            }
+        }
+    }
+    if (done) {
+        printf("end %ld %ld\n", r.records, r.gone);
+    } else {
+        printf("late\n");
+    }
+    rd_kafka_consumer_close(r.rk);
+    rd_kafka_destroy(r.rk);
+}
+
+/* ---- commands ---- */
+
+static bool numbers(char **words, size_t count, long long *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!vg_span_to_i64(vg_span_str(words[i]), &out[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool push_errors(char **words, size_t count)
+{
+    rd_kafka_resp_err_t codes[WORDS_MAX];
+    long long n[WORDS_MAX];
+
+    if (count < 3 || !numbers(words + 1, count - 1, n)) {
+        return false;
+    }
+    for (size_t i = 1; i < count - 1; i++) {
+        codes[i - 1] = (rd_kafka_resp_err_t)n[i];
+    }
+    rd_kafka_mock_push_request_errors_array(cluster, (int16_t)n[0], count - 2, codes);
+    return true;
+}
+
+static bool obey(char **words, size_t count)
+{
+    long long n[WORDS_MAX] = {0};
+    const char *verb = words[0];
+    rd_kafka_resp_err_t rc = RD_KAFKA_RESP_ERR_NO_ERROR;
+
+    if (strcmp(verb, "errors") == 0) {
+        return push_errors(words, count);
+    }
+    if (strcmp(verb, "topic") == 0 && count == 4 && numbers(words + 2, 2, n)) {
+        rc = rd_kafka_mock_topic_create(cluster, words[1], (int)n[0], (int)n[1]);
+    } else if (strcmp(verb, "leader") == 0 && count == 4 && numbers(words + 2, 2, n)) {
+        rc = rd_kafka_mock_partition_set_leader(cluster, words[1], (int32_t)n[0], (int32_t)n[1]);
+    } else if (strcmp(verb, "broken") == 0 && count == 3 && numbers(words + 2, 1, n)) {
+        rd_kafka_mock_topic_set_error(cluster, words[1], (rd_kafka_resp_err_t)n[0]);
+    } else if (!numbers(words + 1, count - 1, n)) {
+        return false;
+    } else if (strcmp(verb, "clear") == 0 && count == 2) {
+        rd_kafka_mock_clear_request_errors(cluster, (int16_t)n[0]);
+    } else if (strcmp(verb, "down") == 0 && count == 2) {
+        rc = rd_kafka_mock_broker_set_down(cluster, (int32_t)n[0]);
+    } else if (strcmp(verb, "up") == 0 && count == 2) {
+        rc = rd_kafka_mock_broker_set_up(cluster, (int32_t)n[0]);
+    } else if (strcmp(verb, "rtt") == 0 && count == 3) {
+        rc = rd_kafka_mock_broker_set_rtt(cluster, (int32_t)n[0], (int)n[1]);
+    } else if (strcmp(verb, "late") == 0 && count == 5) {
+        rc = rd_kafka_mock_broker_push_request_error_rtts(cluster, (int32_t)n[0], (int16_t)n[1], 1,
+                                                          (rd_kafka_resp_err_t)n[2], (int)n[3]);
+    } else {
+        return false;
+    }
+    return rc == RD_KAFKA_RESP_ERR_NO_ERROR;
+}
+
+int main(void)
+{
+    char line[512], *words[WORDS_MAX], *rest = NULL;
+    rd_kafka_t *owner = client(RD_KAFKA_PRODUCER, NULL);
+
+    cluster = rd_kafka_mock_cluster_new(owner, BROKERS);
+    if (cluster == NULL) {
+        (void)fprintf(stderr, "mock_cluster: no cluster\n");
+        return 1;
+    }
+    printf("bootstrap=%s\n", rd_kafka_mock_cluster_bootstraps(cluster));
+    (void)fflush(stdout);
+    while (fgets(line, sizeof(line), stdin) != NULL) {
+        long long ms = 0;
+        size_t count = 0;
+        for (char *w = strtok_r(line, " \n", &rest); w != NULL && count < WORDS_MAX;
+             w = strtok_r(NULL, " \n", &rest)) {
+            words[count++] = w;
+        }
+        if (count == 3 && strcmp(words[0], "read") == 0 && numbers(words + 2, 1, &ms)) {
+            read_topic(words[1], ms);
+        } else {
+            printf(count > 0 && obey(words, count) ? "ok\n" : "refused\n");
+        }
+        (void)fflush(stdout);
+    }
+    rd_kafka_mock_cluster_destroy(cluster);
+    rd_kafka_destroy(owner);
+    return 0;
+}
