@@ -50,6 +50,17 @@ static void located(const char *text, const char *expected)
     assert_string_equal(error.text, expected);
 }
 
+static void what_has_neither_value_nor_default_stands_in_the_file(void **state)
+{
+    (void)state;
+    struct vg_conf_sources from = {.file = "a.ini", .allow_missing = true};
+    vgt_write("a.ini", "[a]\nsize = 1\n");
+    vg_conf_origins_free(origins);
+    assert_int_equal(vg_conf_load_traced(&sample_table, &from, &object, &origins, &error), VG_OK);
+    stands("b.must", "a.ini");
+    stands("b.choice", "a.ini (default)");
+}
+
 static void every_source_is_remembered(void **state)
 {
     (void)state;
@@ -185,6 +196,7 @@ static void a_long_path_is_shown_by_its_end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(what_has_neither_value_nor_default_stands_in_the_file, forget),
         cmocka_unit_test_teardown(every_source_is_remembered, forget),
         cmocka_unit_test_teardown(what_is_no_key_stands_nowhere, forget),
         cmocka_unit_test_teardown(without_a_file_the_place_says_so, forget),

@@ -555,6 +555,27 @@ static void a_repeated_section_may_be_split_and_comes_together(void **state)
     assert_string_equal(object.text, "t");
 }
 
+/* A field may have room for more than any value: the value's own bound holds for the whole path. */
+static void a_path_that_its_folder_makes_too_long_is_refused(void **state)
+{
+    (void)state;
+    struct roomy {
+        char path[2 * VG_CONF_VALUE_MAX];
+    } roomy;
+    static const struct vg_conf_item items[] = {
+        VG_CONF_PATH(struct roomy, path, "a", "path", "", "A path.")};
+    const struct vg_conf_table table = {
+        .program = "roomy", .items = items, .item_count = 1, .object_size = sizeof(roomy)};
+    char set[VG_CONF_VALUE_MAX + 8] = "a.path=";
+    const char *const sets[] = {set};
+    const struct vg_conf_sources from = {.sets = sets, .set_count = 1, .ignore_environment = true};
+    memset(set + 7, 'p', VG_CONF_VALUE_MAX);
+    assert_int_equal(vg_conf_load(&table, &from, &roomy, &error), VG_E_RANGE);
+    set[7 + VG_CONF_VALUE_MAX / 2] = '\0';
+    assert_int_equal(vg_conf_load(&table, &from, &roomy, &error), VG_OK);
+    assert_true(roomy.path[0] == '/');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -583,6 +604,7 @@ int main(void)
         cmocka_unit_test(a_list_of_accepted_names_is_cut_at_the_room_of_an_error),
         cmocka_unit_test(the_same_key_may_stand_in_two_sections),
         cmocka_unit_test(a_path_too_long_for_the_system_is_refused),
+        cmocka_unit_test(a_path_that_its_folder_makes_too_long_is_refused),
         cmocka_unit_test(a_repeated_section_may_be_split_and_comes_together),
     };
     return cmocka_run_group_tests(tests, vgt_folder_make, vgt_folder_remove);

@@ -48,7 +48,7 @@ static void a_dump_reads_back_as_the_same_object(void **state)
                "any_fraction = 1e-300\nflag = yes\nchoice = one\ntext = a;b = c # d\nmust = [x]\n"
                "path = ./rel\n[peer c1]\naddress = h:1\n[peer c2]\naddress = x\nweight = 9\n");
     reads_back("[a]\nduration = 36h\nsize = 3G\nshort = 1s\nany_number = 9223372036854775807\n"
-               "[b]\nmust = y\nany_fraction = -0.1\n");
+               "[b]\nmust = y\nfraction = 0.6666666666666666\nany_fraction = -0.1\n");
 }
 
 static void a_dump_never_holds_a_secret(void **state)
