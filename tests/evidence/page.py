@@ -10,6 +10,7 @@ What Vigía promises, and what was seen when the promise was put to the test. Ev
 `make evidence` runs them all, leaves alone what has a good result for the present sources, and can be interrupted at any time;
 `tests/evidence/run PART` runs one. Each part says what it does not show. Raw figures lie in the folder [measurements](measurements).
 """
+SUMMARY_MOST = 8  # figures of one part in the summary; of more, those that are met are counted only
 FIELDS = {"part": str, "title": str, "command": str, "method": str, "not_covered": str, "started": str, "seconds": (int, float),
           "ok": bool, "figures": list, "raw": list}
 
@@ -48,8 +49,7 @@ def value(figure):
     elif isinstance(v, int):
         text = f"{v:,}"
     elif isinstance(v, float):
-        digits = 0 if abs(v) >= 1000 else 1 if abs(v) >= 100 else 2 if abs(v) >= 1 or v == 0 else 4
-        text = f"{v:,.{digits}f}"
+        text = f"{v:,.{0 if abs(v) >= 1000 else 1 if abs(v) >= 100 else 2}f}" if abs(v) >= 1 else f"{v:.3g}"
     else:
         text = str(v)
     return f"{text} {unit}".strip()
@@ -97,6 +97,9 @@ def summary(parts, results):
             rows.append((link, p["title"], "", "", "not measured yet"))
             continue
         told = [f for f in data["figures"] if f.get("target") is not None] or data["figures"][:1]
+        met = [f for f in told if f.get("ok")]
+        if len(told) > SUMMARY_MOST and met:
+            told = [f for f in told if not f.get("ok")] + [{"name": f"{data['title']}: {count(len(met), 'target')}", "value": "", "ok": True}]
         for n, f in enumerate(told):
             rows.append((link if n == 0 else "", f["name"], value(f), f.get("target") or "", verdict(f) or "no target"))
         if not data["ok"] and not any(f.get("ok") is False for f in told):
