@@ -84,8 +84,11 @@ class Clocks:
 
     def __init__(self, steps=()):
         self.steps = defaultdict(list)
+        self.reach_ms = RECEIVED_TOLERANCE_MS  # how far a received time may be behind the true one
         for step in steps:
             self.steps[step["device"]].append((step["wall_ms"], step["offset_ms"]))
+            if step["device"].startswith("collector"):
+                self.reach_ms = max(self.reach_ms, RECEIVED_TOLERANCE_MS + abs(step["offset_ms"]))
 
     def any(self):
         return bool(self.steps)
@@ -173,7 +176,7 @@ def _match_oks(lines, values, true_ms, clocks):
         best, best_off = None, TIME_TOLERANCE_MS + 1
         if value.get("quality") == "synced":
             for line in pending:
-                for offset in clocks.in_force(value["device"], true_ms(line), value["received_ms"] + RECEIVED_TOLERANCE_MS):
+                for offset in clocks.in_force(value["device"], true_ms(line), value["received_ms"] + clocks.reach_ms):
                     off = abs(value["time_ms"] - true_ms(line) - offset)
                     if off < best_off:
                         best, best_off = line, off
@@ -245,13 +248,13 @@ def _check_value(log, line, value, true_ms, clocks):
         delay = value["received_ms"] - true_ms
     else:
         delay = value["received_ms"] - line["wall_ms"]
-    if delay < -RECEIVED_TOLERANCE_MS and not clocks.steps.get("collector"):
+    if delay < -clocks.reach_ms:
         log.say("wrong time", f"{where}: received {-delay} ms before it was said")
     log.verdict.delays_ms.append(max(0, delay))
     if value.get("quality") != "synced":
         return
     off = min(abs(value["time_ms"] - true_ms - offset)
-              for offset in clocks.in_force(value["device"], true_ms, value["received_ms"] + RECEIVED_TOLERANCE_MS))
+              for offset in clocks.in_force(value["device"], true_ms, value["received_ms"] + clocks.reach_ms))
     if off > TIME_TOLERANCE_MS:
         log.say("wrong time", f"{where}: stored with a time {off} ms away from it")
 
