@@ -75,6 +75,7 @@ enum vg_err vgi_agent_start(struct vg_loop *loop, void *conf, void **state, stru
         return e;
     }
     vgi_keeper_start(a);
+    vgi_figures_tick(a); /* whoever looks before the first tick sees what waits on the card */
     vg_loop_timer_in_ms(loop, a->tick, TICK_MS);
     vg_log_info("agent-up", "device=%s buffer=%s sources=%zu", VG_Q(a->conf->device),
                 VG_Q(a->conf->buffer_path), a->feeder_count);

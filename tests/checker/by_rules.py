@@ -233,7 +233,7 @@ def check_by_rules(records, alarms, conf, slack_ms=2000, end_ms=None, late_ms=No
             sensors[name] = _Sensor(name, told.get(name, []), conf, slack_ms, out)
         sensors[name].step(clocks[partition], message(value))
     for name, sensor in sorted(sensors.items()):
-        sensor.end(end_ms)
+        sensor.end(None if end_ms is None else max(end_ms, clocks[partition_of[name]]))
         out.counted += sensor.counted
     for name in sorted(set(told) - set(sensors)):
         out.problems += [problem("false alarm", f"{name}: {e['event']} {e['alarm_id']}, and it never said anything") for e in told[name]]

@@ -13,6 +13,7 @@ from world import Failed, now_ms
 
 CHECK = pathlib.Path(__file__).resolve().parents[1] / "checker" / "check"
 DRAIN_S = 120
+QUIET_LOOKS = 15  # 0.1 s apart
 GROUP_MS = 1000      # [buffer] group: what a killed agent may lose
 COMMIT_MS = 500      # and the commit under way; for an urgent reading, that alone
 
@@ -42,7 +43,10 @@ def drain(world):
         agent.be_quiet()
         agent.start()
     deadline = time.monotonic() + DRAIN_S
-    while any(waiting(agent) != 0 for agent in world.agents):
+    quiet = 0
+    while quiet < QUIET_LOOKS:
+        # A ring is empty for a moment before its rows are counted: only several looks over more than a second say that nothing is left.
+        quiet = 0 if any(waiting(agent) != 0 for agent in world.agents) else quiet + 1
         world.supervise()
         if time.monotonic() > deadline:
             left = {agent.name: waiting(agent) for agent in world.agents}

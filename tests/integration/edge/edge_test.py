@@ -249,6 +249,16 @@ def a_collector_that_cannot_be_resolved_is_told_and_the_agent_keeps_sampling(rig
              lambda: (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}', 0) > 20)
 
 
+def what_waits_on_the_card_is_told_from_the_first_look(rig):
+    rig.agent(STORY, "127.0.0.1:%d" % free_port())
+    waiting = 'vigia_edge_waiting_readings{lane="routine"}'
+    wait_for("readings wait on the card", lambda: (figures(rig.edge) or {}).get(waiting, 0) > 20)
+    rig.edge.kill()
+    rig.edge.start()
+    told = wait_for("the first look", lambda: figures(rig.edge))
+    assert told[waiting] > 20, "%d readings wait, told by an agent with at least 20" % told[waiting]
+
+
 def main():
     name = sys.argv[1]
     if not os.path.exists(FIXTURE):
