@@ -53,7 +53,7 @@ class Evidence(unittest.TestCase):
             folder.mkdir(exist_ok=True)
             (folder / "part.py").write_text(PART % str(HERE) + textwrap.dedent(body) + "\n")
             lines.append(f"{name} | 1 | What {name} shows | {sys.executable} {folder / 'part.py'}")
-        (self.folder / "parts").write_text("# a comment\n\n" + "\n".join(lines) + "\n")
+        (self.folder / "parts").write_text("# a comment\n\n[What it is about]\n" + "\n".join(lines) + "\n")
 
     def command(self, *words):
         return [str(RUN), "--dir", str(self.dir), "--parts", str(self.folder / "parts"), "--scratch", str(self.folder / "scratch"), *words]
@@ -74,7 +74,7 @@ class Evidence(unittest.TestCase):
         self.assertEqual((self.dir / "good.csv").read_text(), "a,b\n")
         self.assertTrue(data["machine"]["cores"] >= 1 and data["machine"]["kernel"] and data["revision"]["commit"] and data["sources"])
         text = self.page.read_text()
-        for wanted in ("| lost | 0 | 0 | met |", "12,346 readings/s", "seed 3", "the rest", "1 part: 1 with every target met"):
+        for wanted in ("| lost | 0 | 0 | met |", "12,346 readings/s", "seed 3", "the rest", "## What it is about", "1 part: 1 with every target met"):
             self.assertIn(wanted, text)
         self.assertEqual(list((self.folder / "scratch").glob("good/*")), [])
 

@@ -146,8 +146,10 @@ def section(p, data):
 
 
 def render(parts, results):
-    lines = [INTRODUCTION, "## Summary", "", counts(parts, results), "", *summary(parts, results), "", "## The parts", ""]
-    for p in parts:
+    lines = [INTRODUCTION, "## Summary", "", counts(parts, results), "", *summary(parts, results), ""]
+    for before, p in zip([{"heading": ""}, *parts], parts):
+        if p["heading"] != before["heading"]:
+            lines += [f"## {p['heading'] or 'The parts'}", ""]
         lines += section(p, results.get(p["name"]))
     return "\n".join(lines).rstrip() + "\n"
 
