@@ -49,7 +49,9 @@ def brokers(world, done):
         act = world.notes["acts"][-1]
         yield rng.uniform(0.2, 2.0)
         act["restart_ms"] = now_ms()
-        world.call([BROKER, "restart", world.folder / "kafka", node])
+        starting = world.begin([BROKER, "restart", world.folder / "kafka", node])
+        while not world.ended_well(starting):
+            yield 0.2
         act["ready_ms"] = now_ms()
         del act
         done.brokers += 1

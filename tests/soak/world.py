@@ -285,6 +285,23 @@ class World:
             raise Failed(f"{' '.join(map(str, words))}: exit {out.returncode}: {out.stderr.strip()[-600:]}")
         return out.stdout if out.returncode == 0 else None
 
+    def begin(self, words):
+        """A call that goes on beside the others; ended_well() asks for it."""
+        with open(self.folder / "logs" / "calls.log", "ab") as log:
+            process = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+        return process, time.monotonic() + CALL_S, words
+
+    @staticmethod
+    def ended_well(begun):
+        process, deadline, words = begun
+        if process.poll() is None and time.monotonic() < deadline:
+            return False
+        if process.poll() is None:
+            process.kill()
+        if process.wait(STOP_S) != 0:
+            raise Failed(f"{' '.join(map(str, words))}: exit {process.returncode}; see logs/calls.log")
+        return True
+
     def cli(self, *words):
         return self.call([self.bin / "vigia", "--config", self.site / "vigia.ini", *words])
 

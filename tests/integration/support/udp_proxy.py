@@ -49,6 +49,7 @@ class UdpProxy:
         self._random = random.Random(seed)
         self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._front.bind(listen)
+        self._front.setblocking(False)
         self.port = self._front.getsockname()[1]
         self._clients, self._owner = {}, {}
         self._selector = selectors.DefaultSelector()
@@ -82,6 +83,8 @@ class UdpProxy:
                 self.counts["rebound"] += 1
             s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
             s.connect(self.to)
+            # A refusal (ICMP) makes it ready; a send may take that away before the receive, which then would wait for ever.
+            s.setblocking(False)
             client.sockets.append(s)
             self._owner[s] = client
             self._selector.register(s, selectors.EVENT_READ)
