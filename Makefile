@@ -74,10 +74,10 @@ faults:
 	@cmake --preset faults >build/faults.configure.log 2>&1 || { cat build/faults.configure.log; exit 1; }
 	@cmake --build --preset faults -j $(JOBS)
 
-# Every fault point on both logs. make test has a short form.
+# Every fault point, and every call of our own code made to fail. make test has short forms of both.
 sweep: build faults
 	@cmake --build --preset host -j $(JOBS)
-	@tests/sweep/points
+	@tests/sweep/points && tests/sweep/calls
 
 # Every point in every mode. make test has a short form (ctest -L crash).
 crash: build

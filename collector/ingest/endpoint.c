@@ -274,7 +274,8 @@ static enum vg_err resolve(const struct vgi_collector *c, struct addrinfo **out,
     (void)snprintf(port, sizeof(port), "%u", at.port);
     int code = getaddrinfo(at.host, port, &hints, out);
     if (code != 0) {
-        return vg_fail(err, VG_E_INVALID,
+        bool lacks = code == EAI_MEMORY || code == EAI_AGAIN || code == EAI_SYSTEM;
+        return vg_fail(err, lacks ? VG_E_IO : VG_E_INVALID,
                        "collector.listen: %s: %s; accepted: an address of this machine",
                        c->conf->listen, gai_strerror(code));
     }
@@ -293,7 +294,7 @@ static enum vg_err probe(const struct vgi_collector *c, const struct addrinfo *a
         (void)close(fd);
     }
     if (failed != 0) {
-        return vg_fail(err, failed == EADDRINUSE ? VG_E_EXISTS : VG_E_INVALID,
+        return vg_fail(err, vg_err_of_errno(failed),
                        "collector.listen: %s: %s; accepted: an address of this machine and a free "
                        "UDP port",
                        c->conf->listen, strerror(failed));

@@ -311,9 +311,9 @@ static enum vg_err create_file(const char *path, struct vg_error *err)
 {
     const int fd = open(path, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0640);
     if (fd < 0) {
-        return errno == EEXIST
-                   ? VG_OK
-                   : vg_fail(err, VG_E_DENIED, "%s: cannot be made: %s", path, strerror(errno));
+        return errno == EEXIST ? VG_OK
+                               : vg_fail(err, vg_err_of_errno(errno), "%s: cannot be made: %s",
+                                         path, strerror(errno));
     }
     close(fd);
     return VG_OK;
@@ -325,7 +325,7 @@ enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct 
     enum vg_err rc = VG_OK;
     if (stat(path, &st) != 0) {
         if (errno != ENOENT || (flags & VG_DLOG_MAY_CREATE) == 0) {
-            return vg_fail(err, errno == ENOENT ? VG_E_NOTFOUND : VG_E_DENIED,
+            return vg_fail(err, vg_err_of_errno(errno),
                            errno == ENOENT ? "%s: there is no log (%s): 'vigia init' makes one"
                                            : "%s: %s",
                            path, strerror(errno));

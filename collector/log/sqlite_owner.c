@@ -27,7 +27,7 @@ static enum vg_err try_lock(struct vgi_processor *p, struct vg_error *err)
     snprintf(path, sizeof path, "%s-%s.lock", p->log->path, p->group);
     const int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0640);
     if (fd < 0) {
-        return vg_fail(err, VG_E_DENIED, "%s: %s", path, strerror(errno));
+        return vg_fail(err, vg_err_of_errno(errno), "%s: %s", path, strerror(errno));
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         const int e = errno;

@@ -2,6 +2,7 @@
 #include "vigia/err.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,31 @@ static const char *const names[] = {
     [VG_E_FATAL] = "fatal",
 };
 static_assert(sizeof names / sizeof names[0] == VG_ERR_COUNT, "every class has a name");
+
+enum vg_err vg_err_of_errno(int number)
+{
+    switch (number) {
+    case ENOENT:
+    case ENOTDIR:
+        return VG_E_NOTFOUND;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return VG_E_DENIED;
+    case EEXIST:
+    case EADDRINUSE:
+        return VG_E_EXISTS;
+    case EADDRNOTAVAIL:
+    case EAFNOSUPPORT:
+    case EINVAL:
+        return VG_E_INVALID;
+    case ENOMEM:
+    case ENOBUFS:
+        return VG_E_NOMEM;
+    default:
+        return VG_E_IO;
+    }
+}
 
 const char *vg_err_name(enum vg_err code)
 {

@@ -10,28 +10,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static enum vg_err class_of(int error)
-{
-    switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-        return VG_E_NOTFOUND;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return VG_E_DENIED;
-    default:
-        return VG_E_IO;
-    }
-}
-
 static enum vg_err open_secret(const char *path, int *fd, struct vg_error *err)
 {
     struct stat st;
     /* Non-blocking, so that a named pipe is refused below instead of waited for. */
     int opened = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (opened < 0) {
-        return vg_fail(err, class_of(errno), "%s: cannot be read: %s", path, strerror(errno));
+        return vg_fail(err, vg_err_of_errno(errno), "%s: cannot be read: %s", path,
+                       strerror(errno));
     }
     enum vg_err code = VG_OK;
     if (fstat(opened, &st) != 0) {
@@ -150,7 +136,8 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
     }
     int fd = mkostemp(temporary, O_CLOEXEC); /* mode 0600 */
     if (fd < 0) {
-        return vg_fail(err, class_of(errno), "%s: cannot be written: %s", path, strerror(errno));
+        return vg_fail(err, vg_err_of_errno(errno), "%s: cannot be written: %s", path,
+                       strerror(errno));
     }
     bool done = write_all(fd, data, len) == 0 && fsync(fd) == 0;
     int error = errno;
@@ -164,7 +151,8 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
     }
     if (!done) {
         unlink(temporary);
-        return vg_fail(err, class_of(error), "%s: cannot be written: %s", path, strerror(error));
+        return vg_fail(err, vg_err_of_errno(error), "%s: cannot be written: %s", path,
+                       strerror(error));
     }
     if (sync_folder(path) != 0) {
         return vg_fail(err, VG_E_IO, "%s: written, but its folder cannot be synced: %s", path,

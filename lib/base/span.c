@@ -145,11 +145,14 @@ static bool slow_double(struct vg_span s, double *out)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     char text[NUMBER_MAX + 1];
     pthread_once(&once, make_c_locale);
-    if (c_locale == (locale_t)0 || !vg_span_copy(s, text, sizeof text)) {
+    if (!vg_span_copy(s, text, sizeof text)) {
         return false;
     }
-    double value = strtod_l(text, NULL, c_locale);
-    if (!isfinite(value)) {
+    /* Without memory for a locale of its own: a program that never calls setlocale() is in "C", and
+     * in another one the text is not read whole. */
+    char *end = text;
+    double value = c_locale == (locale_t)0 ? strtod(text, &end) : strtod_l(text, &end, c_locale);
+    if (*end != '\0' || !isfinite(value)) {
         return false;
     }
     *out = value;

@@ -9,6 +9,7 @@
 struct vgi_args {
     const char *config; /* NULL: the default one */
     bool help, version, manual, check_config, dump_config;
+    bool no_memory;  /* the line could not be looked at */
     bool standalone; /* an option of the program allows required items to be missing */
     enum vg_log_level level;
     enum vg_log_format format;

@@ -101,6 +101,7 @@ bool vgi_args_parse(const struct vg_program *program, int argc, char **argv, str
     out->given = calloc((size_t)argc, sizeof *out->given);
     if (out->sets == NULL || out->given == NULL || program->option_count > VG_PROGRAM_OPTIONS_MAX) {
         fprintf(stderr, "%s: no memory for the command line\n", program->name);
+        out->no_memory = true;
         return false;
     }
     fill_long_options(program, options);

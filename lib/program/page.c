@@ -127,7 +127,8 @@ static enum vg_err bind_socket(const char *listen_text, int *out, struct vg_erro
     snprintf(port, sizeof port, "%u", (unsigned)where.port);
     int status = getaddrinfo(where.host, port, &hints, &found);
     if (status != 0) {
-        return vg_fail(err, VG_E_NOTFOUND,
+        bool lacks = status == EAI_MEMORY || status == EAI_AGAIN || status == EAI_SYSTEM;
+        return vg_fail(err, lacks ? VG_E_IO : VG_E_NOTFOUND,
                        "'%.64s' does not resolve: %s; accepted: host:port or [IPv6 address]:port",
                        where.host, gai_strerror(status));
     }
@@ -141,9 +142,8 @@ static enum vg_err bind_socket(const char *listen_text, int *out, struct vg_erro
         if (fd >= 0) {
             close(fd);
         }
-        code = error == EADDRINUSE ? VG_E_EXISTS : error == EACCES ? VG_E_DENIED : VG_E_INVALID;
         return vg_fail(
-            err, code,
+            err, vg_err_of_errno(error),
             "%.64s cannot be listened on: %s; accepted: an address of this machine and a free TCP "
             "port",
             listen_text, strerror(error));

@@ -358,7 +358,7 @@ static int with_args(const struct vg_program *program, const struct vgi_args *ar
     enum vg_err code = vgi_configure(program, args, program->conf, &usage, &origins, &err);
     if (code != VG_OK) {
         fprintf(stderr, "%s\n", err.text);
-        return usage ? VG_EXIT_USAGE : VG_EXIT_CONFIG;
+        return usage ? VG_EXIT_USAGE : code == VG_E_NOMEM ? VG_EXIT_FAIL : VG_EXIT_CONFIG;
     }
     if (args->dump_config) {
         vg_conf_dump(program->table, program->conf, stdout);
@@ -380,8 +380,10 @@ static int with_args(const struct vg_program *program, const struct vgi_args *ar
 int vg_program_main(const struct vg_program *program, int argc, char **argv)
 {
     struct vgi_args args;
-    int exit_code =
-        vgi_args_parse(program, argc, argv, &args) ? with_args(program, &args) : VG_EXIT_USAGE;
+    bool good = vgi_args_parse(program, argc, argv, &args);
+    int exit_code = good             ? with_args(program, &args)
+                    : args.no_memory ? VG_EXIT_FAIL
+                                     : VG_EXIT_USAGE;
     vgi_args_free(&args);
     vg_conf_origins_free(origins);
     origins = NULL;

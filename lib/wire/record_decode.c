@@ -21,7 +21,7 @@ enum field {
     F_TIME,
     F_RECEIVED,
     F_QUALITY,
-    F_OK,
+    F_IS_OK,
     F_MOTION,
     F_SMOKE,
     F_TEMPERATURE,
@@ -49,7 +49,7 @@ static const struct vg_span field_names[] = {
     [F_TIME] = {"time_ms", 7},
     [F_RECEIVED] = {"received_ms", 11},
     [F_QUALITY] = {"quality", 7},
-    [F_OK] = {"ok", 2},
+    [F_IS_OK] = {"ok", 2},
     [F_MOTION] = {"motion", 6},
     [F_SMOKE] = {"smoke", 5},
     [F_TEMPERATURE] = {"temperature", 11},
@@ -232,7 +232,7 @@ static bool take_field(struct decoder *d, enum field field)
         return take_time(d, &r->received_ms);
     case F_QUALITY:
         return take_quality(d, &r->quality);
-    case F_OK:
+    case F_IS_OK:
         r->has |= VG_HAS_OK;
         return take_true(d);
     case F_MOTION:

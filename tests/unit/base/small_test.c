@@ -5,6 +5,7 @@
 #include "vigia/metric.h"
 #include "vigia/random.h"
 #include "vigia/span.h"
+#include <errno.h>
 
 static void every_class_has_a_name_of_its_own(void **state)
 {
@@ -17,6 +18,18 @@ static void every_class_has_a_name_of_its_own(void **state)
     assert_string_equal(vg_err_name(VG_E_NOTFOUND), "not-found");
     assert_string_equal(vg_err_name((enum vg_err)99), "unknown");
     assert_string_equal(vg_err_name((enum vg_err) - 1), "unknown");
+}
+
+static void what_the_machine_lacks_is_told_from_what_is_configured_wrong(void **state)
+{
+    (void)state;
+    assert_int_equal(vg_err_of_errno(ENOENT), VG_E_NOTFOUND);
+    assert_int_equal(vg_err_of_errno(EACCES), VG_E_DENIED);
+    assert_int_equal(vg_err_of_errno(EADDRINUSE), VG_E_EXISTS);
+    assert_int_equal(vg_err_of_errno(EADDRNOTAVAIL), VG_E_INVALID);
+    assert_int_equal(vg_err_of_errno(ENOMEM), VG_E_NOMEM);
+    assert_int_equal(vg_err_of_errno(EMFILE), VG_E_IO);
+    assert_int_equal(vg_err_of_errno(EIO), VG_E_IO);
 }
 
 static void an_error_carries_class_text_and_offset(void **state)
@@ -409,6 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_class_has_a_name_of_its_own),
+        cmocka_unit_test(what_the_machine_lacks_is_told_from_what_is_configured_wrong),
         cmocka_unit_test(an_error_carries_class_text_and_offset),
         cmocka_unit_test(an_error_blames_a_key_once_and_only_for_its_value),
         cmocka_unit_test(a_library_older_than_its_floor_is_refused),

@@ -43,6 +43,11 @@ struct vg_error {
     char text[VG_ERROR_TEXT_MAX];
 };
 
+/* The class of an errno. What is wrong with the world as configured (no such file, may not, in use)
+ * is told from what the machine lacks for now (memory, descriptors, a disk that answers), because
+ * a program that ends over the first is not to be started again. */
+enum vg_err vg_err_of_errno(int number);
+
 /* The name of a class in lower case ("not-found"), for log lines. Never NULL. */
 const char *vg_err_name(enum vg_err code);
 

@@ -1,0 +1,280 @@
+/* Makes the Nth call out of the program fail, for tests/sweep/calls. Linked into every program of a build with VIGIA_FAULTS.
+ *
+ *   our own code ──vgs_own_NAME──┐                      (own_calls.h renames)
+ *                                ├─► count, fail? ─► the real NAME
+ *   libraries ─────__wrap_NAME───┘                      (ld --wrap, static libraries only)
+ *
+ *   VIGIA_CALLS=own|library:N[:stay]   the Nth counted call fails; stay: every later call of the same function, too. N 0: only counts
+ *   VIGIA_CALLS_SITE=K                 counts at most K calls of one place in the code (default: no limit)
+ *   VIGIA_CALLS_FILE=FILE              shared memory that survives the program: struct told, below */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <netdb.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/file.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/timerfd.h>
+#include <sys/timex.h>
+#include <unistd.h>
+
+#define SITES 4096 /* places in the code; more than all have together */
+#define NAME  24
+
+enum whose { OWN, LIBRARY, WHOSE };
+
+/* What the driver reads: see the struct format in tests/sweep/calls. */
+struct told {
+    _Atomic uint64_t counted[WHOSE];
+    _Atomic uint64_t fired; /* calls that were made to fail */
+    uint64_t at;            /* return address of the first, from the program's beginning */
+    char name[NAME];
+};
+
+static struct {
+    bool on, stay;
+    enum whose whose;
+    uint64_t nth, site_max;
+    struct told *told;
+    struct {
+        _Atomic uintptr_t at;
+        _Atomic uint64_t calls;
+    } sites[SITES];
+} state;
+
+extern const char __executable_start[];
+
+void *__real_mmap64(void *, size_t, int, int, int, off64_t);
+int __real_open(const char *, int, ...);
+
+__attribute__((constructor(200))) static void arm(void)
+{
+    static struct told nowhere;
+    const char *what = getenv("VIGIA_CALLS"), *file = getenv("VIGIA_CALLS_FILE"),
+               *site = getenv("VIGIA_CALLS_SITE");
+    char *end = NULL;
+    if (what == NULL || what[0] == '\0') {
+        return;
+    }
+    const char *number = strchr(what, ':');
+    state.whose = strncmp(what, "library:", 8) == 0 ? LIBRARY : OWN;
+    state.nth = number != NULL ? strtoull(number + 1, &end, 10) : 0;
+    state.stay = end != NULL && strcmp(end, ":stay") == 0;
+    state.site_max = site != NULL ? strtoull(site, NULL, 10) : UINT64_MAX;
+    if (end == NULL || (end[0] != '\0' && !state.stay) ||
+        (state.whose == OWN && strncmp(what, "own:", 4) != 0)) {
+        (void)dprintf(STDERR_FILENO, "VIGIA_CALLS=%s; accepted: own|library:N[:stay]\n", what);
+        _exit(2);
+    }
+    state.told = &nowhere;
+    if (file != NULL) {
+        int fd = __real_open(file, O_RDWR | O_CLOEXEC);
+        void *at = fd < 0 ? MAP_FAILED
+                          : __real_mmap64(NULL, sizeof *state.told, PROT_READ | PROT_WRITE,
+                                          MAP_SHARED, fd, 0);
+        if (at == MAP_FAILED) {
+            (void)dprintf(STDERR_FILENO, "VIGIA_CALLS_FILE=%s: %s\n", file, strerror(errno));
+            _exit(2);
+        }
+        state.told = at;
+    }
+    state.on = true;
+}
+
+/* Whether this place has been counted often enough. */
+static bool worn(uintptr_t at)
+{
+    for (size_t i = at / 4 % SITES, seen = 0; seen < SITES; i = (i + 1) % SITES, seen++) {
+        uintptr_t free_slot = 0;
+        if (atomic_compare_exchange_strong(&state.sites[i].at, &free_slot, at) || free_slot == at) {
+            return atomic_fetch_add(&state.sites[i].calls, 1) >= state.site_max;
+        }
+    }
+    return true;
+}
+
+static bool fails(enum whose whose, const char *name, const void *caller)
+{
+    if (!state.on || whose != state.whose) {
+        return false;
+    }
+    struct told *t = state.told;
+    uintptr_t at = (uintptr_t)caller - (uintptr_t)__executable_start;
+    if (state.stay && atomic_load(&t->fired) > 0 && strcmp(t->name, name) == 0) {
+        atomic_fetch_add(&t->fired, 1);
+        return true;
+    }
+    if (worn(at) || atomic_fetch_add(&t->counted[whose], 1) + 1 != state.nth) {
+        return false;
+    }
+    t->at = at;
+    (void)snprintf(t->name, sizeof t->name, "%s", name);
+    atomic_fetch_add(&t->fired, 1);
+    return true;
+}
+
+/* One function: how it is called, what it gives back when it fails, and why. */
+#define CALL(ret, name, params, args, failed, why)                                                 \
+    ret __real_##name params;                                                                      \
+    ret vgs_own_##name params;                                                                     \
+    ret __wrap_##name params;                                                                      \
+    ret vgs_own_##name params                                                                      \
+    {                                                                                              \
+        if (fails(OWN, #name, __builtin_return_address(0))) {                                      \
+            errno = why;                                                                           \
+            return failed;                                                                         \
+        }                                                                                          \
+        return __real_##name args;                                                                 \
+    }                                                                                              \
+    ret __wrap_##name params                                                                       \
+    {                                                                                              \
+        if (fails(LIBRARY, #name, __builtin_return_address(0))) {                                  \
+            errno = why;                                                                           \
+            return failed;                                                                         \
+        }                                                                                          \
+        return __real_##name args;                                                                 \
+    }
+
+/* memory */
+CALL(void *, malloc, (size_t n), (n), NULL, ENOMEM)
+CALL(void *, calloc, (size_t n, size_t m), (n, m), NULL, ENOMEM)
+CALL(void *, realloc, (void *p, size_t n), (p, n), NULL, ENOMEM)
+CALL(char *, strdup, (const char *s), (s), NULL, ENOMEM)
+CALL(char *, strndup, (const char *s, size_t n), (s, n), NULL, ENOMEM)
+CALL(char *, realpath, (const char *s, char *to), (s, to), NULL, ENOMEM)
+CALL(locale_t, newlocale, (int mask, const char *s, locale_t base), (mask, s, base), (locale_t)0,
+     ENOMEM)
+CALL(FILE *, fmemopen, (void *p, size_t n, const char *mode), (p, n, mode), NULL, ENOMEM)
+CALL(void *, mmap64, (void *p, size_t n, int prot, int flags, int fd, off64_t at),
+     (p, n, prot, flags, fd, at), MAP_FAILED, ENOMEM)
+/* files */
+CALL(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE)
+CALL(ssize_t, read, (int fd, void *to, size_t n), (fd, to, n), -1, EIO)
+CALL(ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n), -1, ENOSPC)
+CALL(ssize_t, pwrite, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at), -1, ENOSPC)
+CALL(ssize_t, pread64, (int fd, void *to, size_t n, off64_t at), (fd, to, n, at), -1, EIO)
+CALL(ssize_t, pwrite64, (int fd, const void *from, size_t n, off64_t at), (fd, from, n, at), -1,
+     ENOSPC)
+CALL(int, fsync, (int fd), (fd), -1, EIO)
+CALL(int, fdatasync, (int fd), (fd), -1, EIO)
+CALL(int, ftruncate64, (int fd, off64_t n), (fd, n), -1, EIO)
+CALL(int, rename, (const char *from, const char *to), (from, to), -1, EIO)
+CALL(int, link, (const char *from, const char *to), (from, to), -1, EIO)
+CALL(int, unlink, (const char *path), (path), -1, EIO)
+CALL(int, stat, (const char *path, struct stat *st), (path, st), -1, EIO)
+CALL(int, fstat, (int fd, struct stat *st), (fd, st), -1, EIO)
+CALL(int, stat64, (const char *path, struct stat64 *st), (path, st), -1, EIO)
+CALL(int, fstat64, (int fd, struct stat64 *st), (fd, st), -1, EIO)
+CALL(int, lstat64, (const char *path, struct stat64 *st), (path, st), -1, EIO)
+CALL(int, statfs, (const char *path, struct statfs *st), (path, st), -1, EIO)
+CALL(int, access, (const char *path, int mode), (path, mode), -1, EIO)
+CALL(int, fchmod, (int fd, mode_t mode), (fd, mode), -1, EIO)
+CALL(int, utimensat, (int fd, const char *path, const struct timespec t[2], int flags),
+     (fd, path, t, flags), -1, EIO)
+CALL(DIR *, opendir, (const char *path), (path), NULL, EMFILE)
+CALL(struct dirent *, readdir, (DIR * dir), (dir), NULL, EIO)
+CALL(int, mkdir, (const char *path, mode_t mode), (path, mode), -1, ENOSPC)
+CALL(int, mkostemp, (char *path, int flags), (path, flags), -1, ENOSPC)
+CALL(char *, getcwd, (char *to, size_t n), (to, n), NULL, ENOMEM)
+CALL(int, flock, (int fd, int what), (fd, what), -1, ENOLCK)
+/* sockets */
+CALL(int, socket, (int domain, int type, int protocol), (domain, type, protocol), -1, EMFILE)
+CALL(int, bind, (int fd, const struct sockaddr *at, socklen_t n), (fd, at, n), -1, EADDRINUSE)
+CALL(int, connect, (int fd, const struct sockaddr *at, socklen_t n), (fd, at, n), -1, ENETUNREACH)
+CALL(int, listen, (int fd, int n), (fd, n), -1, EADDRINUSE)
+CALL(ssize_t, send, (int fd, const void *p, size_t n, int flags), (fd, p, n, flags), -1, ENOBUFS)
+CALL(ssize_t, sendto,
+     (int fd, const void *p, size_t n, int flags, const struct sockaddr *to, socklen_t m),
+     (fd, p, n, flags, to, m), -1, ENOBUFS)
+CALL(ssize_t, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags), -1, ENOBUFS)
+CALL(ssize_t, recv, (int fd, void *p, size_t n, int flags), (fd, p, n, flags), -1, ENOMEM)
+CALL(ssize_t, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags), -1, ENOMEM)
+CALL(int, setsockopt, (int fd, int level, int name, const void *p, socklen_t n),
+     (fd, level, name, p, n), -1, ENOBUFS)
+CALL(int, getsockname, (int fd, struct sockaddr *at, socklen_t *n), (fd, at, n), -1, ENOBUFS)
+CALL(int, getaddrinfo,
+     (const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **to),
+     (node, service, hints, to), EAI_MEMORY, ENOMEM)
+/* the kernel's other objects */
+CALL(int, poll, (struct pollfd * p, nfds_t n, int ms), (p, n, ms), -1, EINTR)
+CALL(int, epoll_create1, (int flags), (flags), -1, EMFILE)
+CALL(int, epoll_ctl, (int fd, int op, int other, struct epoll_event *e), (fd, op, other, e), -1,
+     ENOSPC)
+CALL(int, epoll_wait, (int fd, struct epoll_event *e, int n, int ms), (fd, e, n, ms), -1, EINTR)
+CALL(int, timerfd_create, (int clock, int flags), (clock, flags), -1, EMFILE)
+CALL(int, timerfd_settime, (int fd, int flags, const struct itimerspec *to, struct itimerspec *was),
+     (fd, flags, to, was), -1, ENOMEM)
+CALL(int, eventfd, (unsigned n, int flags), (n, flags), -1, EMFILE)
+CALL(int, eventfd_read, (int fd, eventfd_t *n), (fd, n), -1, EIO)
+CALL(int, eventfd_write, (int fd, eventfd_t n), (fd, n), -1, EIO)
+CALL(int, inotify_init1, (int flags), (flags), -1, EMFILE)
+CALL(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask), -1,
+     ENOSPC)
+CALL(int, signalfd, (int fd, const sigset_t *set, int flags), (fd, set, flags), -1, EMFILE)
+CALL(int, pthread_create,
+     (pthread_t * t, const pthread_attr_t *attr, void *(*f)(void *), void *arg), (t, attr, f, arg),
+     EAGAIN, EAGAIN)
+CALL(ssize_t, getrandom, (void *p, size_t n, unsigned flags), (p, n, flags), -1, EINTR)
+CALL(long, sysconf, (int name), (name), -1, EINVAL)
+CALL(int, adjtimex, (struct timex * t), (t), -1, EPERM)
+
+/* Closed, whatever it says: a second close could hit another thread's descriptor. */
+int __real_close(int fd);
+int vgs_own_close(int fd);
+int __wrap_close(int fd);
+static int close_and(int fd, bool failed)
+{
+    int rc = __real_close(fd);
+    if (failed) {
+        errno = EIO;
+    }
+    return failed ? -1 : rc;
+}
+int vgs_own_close(int fd)
+{
+    return close_and(fd, fails(OWN, "close", __builtin_return_address(0)));
+}
+int __wrap_close(int fd)
+{
+    return close_and(fd, fails(LIBRARY, "close", __builtin_return_address(0)));
+}
+
+/* The third argument of open is there when the flags say so. */
+#define OPEN(prefix, name, whose)                                                                  \
+    int prefix##name(const char *path, int flags, ...);                                            \
+    int prefix##name(const char *path, int flags, ...)                                             \
+    {                                                                                              \
+        mode_t mode = 0;                                                                           \
+        if ((flags & (O_CREAT | __O_TMPFILE)) != 0) {                                              \
+            va_list more;                                                                          \
+            va_start(more, flags);                                                                 \
+            mode = va_arg(more, mode_t);                                                           \
+            va_end(more);                                                                          \
+        }                                                                                          \
+        if (fails(whose, #name, __builtin_return_address(0))) {                                    \
+            errno = EMFILE;                                                                        \
+            return -1;                                                                             \
+        }                                                                                          \
+        return __real_##name(path, flags, mode);                                                   \
+    }
+int __real_open64(const char *, int, ...);
+OPEN(vgs_own_, open, OWN)
+OPEN(__wrap_, open, LIBRARY)
+OPEN(__wrap_, open64, LIBRARY)
