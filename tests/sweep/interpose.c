@@ -191,6 +191,7 @@ CALL(int, utimensat, (int fd, const char *path, const struct timespec t[2], int 
 CALL(DIR *, opendir, (const char *path), (path), NULL, EMFILE)
 CALL(struct dirent *, readdir, (DIR * dir), (dir), NULL, EIO)
 CALL(int, mkdir, (const char *path, mode_t mode), (path, mode), -1, ENOSPC)
+CALL(int, rmdir, (const char *path), (path), -1, EIO)
 CALL(int, mkostemp, (char *path, int flags), (path, flags), -1, ENOSPC)
 CALL(char *, getcwd, (char *to, size_t n), (to, n), NULL, ENOMEM)
 CALL(int, flock, (int fd, int what), (fd, what), -1, ENOLCK)
