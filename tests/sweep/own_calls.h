@@ -25,17 +25,16 @@
 #include <unistd.h>
 
 #define OWN(name) extern __typeof__(name) name __asm__("vgs_own_" #name);
-OWN(malloc)
-OWN(calloc)
-OWN(realloc) OWN(strdup) OWN(strndup) OWN(realpath) OWN(newlocale) OWN(fmemopen) OWN(fopen)
-    OWN(open) OWN(close) OWN(read) OWN(write) OWN(pwrite) OWN(fsync) OWN(rename) OWN(link)
-        OWN(unlink) OWN(stat) OWN(fstat) OWN(statfs) OWN(access) OWN(fchmod) OWN(utimensat)
-            OWN(opendir) OWN(readdir) OWN(mkdir) OWN(rmdir) OWN(mkostemp) OWN(getcwd) OWN(flock)
-                OWN(socket) OWN(bind) OWN(listen) OWN(sendto) OWN(setsockopt) OWN(getaddrinfo)
-                    OWN(poll) OWN(epoll_create1) OWN(epoll_ctl) OWN(epoll_wait) OWN(eventfd)
-                        OWN(eventfd_read) OWN(eventfd_write) OWN(inotify_init1)
-                            OWN(inotify_add_watch) OWN(signalfd) OWN(pthread_create) OWN(getrandom)
-                                OWN(sysconf) OWN(adjtimex)
+/* clang-format off */
+OWN(malloc) OWN(calloc) OWN(realloc) OWN(strdup) OWN(strndup) OWN(realpath) OWN(newlocale)
+OWN(fmemopen) OWN(fopen) OWN(open) OWN(close) OWN(read) OWN(write) OWN(pwrite) OWN(fsync)
+OWN(rename) OWN(link) OWN(unlink) OWN(stat) OWN(fstat) OWN(statfs) OWN(access) OWN(fchmod)
+OWN(utimensat) OWN(opendir) OWN(readdir) OWN(mkdir) OWN(rmdir) OWN(mkostemp) OWN(getcwd) OWN(flock)
+OWN(socket) OWN(bind) OWN(listen) OWN(sendto) OWN(setsockopt) OWN(getaddrinfo) OWN(poll)
+OWN(epoll_create1) OWN(epoll_ctl) OWN(epoll_wait) OWN(eventfd) OWN(eventfd_read) OWN(eventfd_write)
+OWN(inotify_init1) OWN(inotify_add_watch) OWN(signalfd) OWN(pthread_create) OWN(getrandom)
+OWN(sysconf) OWN(adjtimex)
+/* clang-format on */
 #undef OWN
 
 #endif
