@@ -72,7 +72,11 @@ class Program:
             self.process.wait(20)
 
     def stop(self):
-        """Ends it as an operator would; its exit code."""
+        """Ends it as an operator would; its exit code. Not before it listens to signals: what tells of that may be what a fault has
+        taken."""
+        late = time.monotonic() + 3
+        while not self.ended() and "msg=started" not in self.told() and time.monotonic() < late:
+            time.sleep(0.01)
         if not self.ended():
             self.process.send_signal(signal.SIGTERM)
         try:
