@@ -6,6 +6,7 @@
 #   make arm64 armhf  cross-compile the agent                     make bench             how fast, in minutes
 #   make fuzz         every fuzz target, SECONDS_EACH=60          make asan tsan         the tests under sanitizers
 #   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
+#   make sim          the whole path simulated, seed by seed: SEEDS=100 SEED=1
 #   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
 #   make sweep        a fault at every point between a reading and its alarm
 #   make crash        a power cut at every write and sync of the agent's buffer and of the SQLite log
@@ -19,7 +20,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench evidence measurements fuzz broker-errors faults sweep crash soak asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all setup build demo test check bench evidence measurements fuzz broker-errors faults sweep crash soak sim asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -95,6 +96,12 @@ soak: build
 	@tests/soak/soak --programs $(BUILD)/bin --log "$(LOG)" $(if $(KILLS),--kills $(KILLS),--seconds $(or $(SECONDS),60)) \
 	    $(if $(SEED),--seed $(SEED)) $(if $(BROKERS),--brokers $(BROKERS)) $(if $(FAULTS),--faults $(FAULTS))
 
+# SEEDS=N from SEED on; one seed alone, with all that happens: build/host/tests/vigia_sim --seed N --trace.
+sim: build
+	@cross/setup test
+	@cmake --build --preset host -j $(JOBS) --target vigia_sim
+	@tests/sim/run --build $(BUILD) --seeds $(or $(SEEDS),100) $(if $(SEED),--first-seed $(SEED)) --jobs $(JOBS)
+
 fuzz:
 	@cross/setup check
 	@tests/fuzz/run --make --seconds $(SECONDS_EACH) --jobs $(JOBS) --coverage $(foreach t,$(TARGET),--target $(t))
@@ -120,4 +127,4 @@ clean:
 	rm -rf build demo-run bench-run
 
 help:
-	@sed -n '4,12s/^# *//p' Makefile
+	@sed -n '4,13s/^# *//p' Makefile

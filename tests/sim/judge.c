@@ -1,0 +1,489 @@
+/* What the log holds against what the sensors said; see judge.h. */
+#include "judge.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOG_PATH "/sim/0/log.db"
+/* A group is open for 1 s, or for an urgent reading not at all; then it is being written and synced,
+ * which on a slow card takes several syncs of up to 3 s. */
+#define GROUP_NS (1 * SIM_S)
+#define WRITE_NS (40 * SIM_S)
+/* A synchronised clock is within 30 ms; the time of a row is worked out from notes of it. */
+#define TIME_SLACK_MS 1000
+
+static const char *const names[SIM_WRONG_COUNT] = {
+    [SIM_LOST] = "lost",
+    [SIM_DUPLICATED] = "duplicated",
+    [SIM_REORDERED] = "reordered",
+    [SIM_WRONG_VALUE] = "wrong value",
+    [SIM_WRONG_TIME] = "wrong time",
+    [SIM_NEVER_SAID] = "never said",
+    [SIM_FALSE_ALARM] = "false alarm",
+    [SIM_MISSED_ALARM] = "missed alarm",
+    [SIM_DOUBLE_ALARM] = "alarm raised twice",
+    [SIM_BROKEN] = "broken",
+};
+
+const char *sim_wrong_name(enum sim_wrong w)
+{
+    return names[w];
+}
+
+void sim_wrong(struct sim_verdict *v, enum sim_wrong what, const char *fmt, ...)
+{
+    char text[300];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    v->wrong[what]++;
+    sim_trace("wrong: %s: %s", names[what], text);
+    if (v->first[0] == '\0') {
+        (void)snprintf(v->first, sizeof v->first, "%s: %s", names[what], text);
+    }
+}
+
+/* ---- the log file ---- */
+
+struct rows {
+    struct sim_record *records;
+    struct sim_alarm *alarms;
+    size_t count, room;
+};
+
+static sqlite3_stmt *prepare(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s = NULL;
+    if (sqlite3_prepare_v2(db, sql, -1, &s, NULL) != SQLITE_OK) {
+        sim_fail("%s: %s", sql, sqlite3_errmsg(db));
+    }
+    return s;
+}
+
+static int64_t number(sqlite3 *db, const char *sql)
+{
+    sqlite3_stmt *s = prepare(db, sql);
+    int64_t n = sqlite3_step(s) == SQLITE_ROW ? sqlite3_column_int64(s, 0) : -1;
+    (void)sqlite3_finalize(s);
+    return n;
+}
+
+static void *grown(void *at, size_t room, size_t size)
+{
+    void *more = realloc(at, room * size);
+    if (more == NULL) {
+        sim_fail("no memory for the log's content");
+    }
+    return more;
+}
+
+static void read_topic(struct sim_verdict *v, sqlite3 *db, const char *topic, struct rows *out,
+                       bool alarms)
+{
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "SELECT id FROM topic WHERE name='vigia.%s'", topic);
+    int64_t id = number(db, sql);
+    (void)snprintf(sql, sizeof sql, "SELECT off, key, value FROM r%" PRId64 " ORDER BY off", id);
+    sqlite3_stmt *s = prepare(db, sql);
+    int rc;
+    while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
+        if (out->count == out->room) {
+            out->room = out->room == 0 ? 1024 : out->room * 2;
+            if (alarms) {
+                out->alarms = grown(out->alarms, out->room, sizeof *out->alarms);
+            } else {
+                out->records = grown(out->records, out->room, sizeof *out->records);
+            }
+        }
+        const char *text = sqlite3_column_blob(s, 2);
+        size_t len = (size_t)sqlite3_column_bytes(s, 2);
+        bool good = alarms ? sim_json_alarm(text, len, &out->alarms[out->count])
+                           : sim_json_record(text, len, &out->records[out->count]);
+        if (!good) {
+            sim_wrong(v, SIM_BROKEN, "%s: not JSON: %.*s", topic, (int)(len < 100 ? len : 100),
+                      text);
+        } else if (!alarms && !out->records[out->count].heartbeat &&
+                   (strlen(out->records[out->count].sensor) != (size_t)sqlite3_column_bytes(s, 1) ||
+                    memcmp(out->records[out->count].sensor, sqlite3_column_blob(s, 1),
+                           (size_t)sqlite3_column_bytes(s, 1)) != 0)) {
+            sim_wrong(v, SIM_BROKEN, "%s: a record has another's key", topic);
+        }
+        out->count++;
+    }
+    if (rc != SQLITE_DONE) {
+        sim_wrong(v, SIM_BROKEN, "%s: %s", topic, sqlite3_errmsg(db));
+    }
+    (void)sqlite3_finalize(s);
+}
+
+/* ---- for another judge: the files that tests/checker reads ---- */
+
+static FILE *export_file(const char *name)
+{
+    char path[512];
+    (void)snprintf(path, sizeof path, "%s/%s", sim_world.options.export_folder, name);
+    FILE *f = fopen(path, "w");
+    if (f == NULL) {
+        sim_fail("%s cannot be written", path);
+    }
+    return f;
+}
+
+static const char *yes(bool b)
+{
+    return b ? "true" : "false";
+}
+
+static void export_said(FILE *f, const struct sim_sensor *s)
+{
+    for (size_t i = 0; i < s->said_count; i++) {
+        const struct sim_said *said = &s->said[i];
+        (void)fprintf(f, "{\"sensor\":\"%s\",\"at\":%" PRId64 ",\"wall_ms\":%" PRId64 ",\"ok\":%s",
+                      s->id, said->at, (int64_t)(SIM_EPOCH_MS + said->ns / SIM_MS), yes(said->ok));
+        if (said->ok) {
+            (void)fputs(",\"motion\":null,\"smoke\":null,\"temperature\":null,"
+                        "\"max_temperature\":null}\n",
+                        f);
+        } else {
+            (void)fprintf(f,
+                          ",\"motion\":%s,\"smoke\":%s,\"temperature\":%.1f,"
+                          "\"max_temperature\":30.0}\n",
+                          yes(said->motion), yes(said->smoke), said->temperature);
+        }
+    }
+}
+
+static void export_world(void)
+{
+    FILE *ledger = export_file("ledger"), *kills = export_file("kills");
+    for (int i = 0; i < sim_world.options.devices; i++) {
+        const struct sim_device *d = &sim_world.devices[i];
+        for (size_t k = 0; k < d->sensor_count; k++) {
+            export_said(ledger, &d->sensors[k]);
+        }
+        for (size_t k = 0; k < d->death_count; k++) {
+            (void)fprintf(kills, "{\"wall_ms\":%" PRId64 ",\"sensors\":[\"d%d-*\"]}\n",
+                          (int64_t)(SIM_EPOCH_MS + d->deaths[k].ns / SIM_MS), d->host.number);
+        }
+    }
+    (void)fclose(ledger);
+    (void)fclose(kills);
+    FILE *rules = export_file("rules"), *end = export_file("end_ms");
+    (void)fprintf(rules, sim_world.window_ms == INT64_MAX ? "window=never\n" : "window=600000\n");
+    (void)fprintf(end, "%" PRId64 "\n", (int64_t)(SIM_EPOCH_MS + sim_world.done_ns / SIM_MS));
+    (void)fclose(rules);
+    (void)fclose(end);
+}
+
+static void export_topic(sqlite3 *db, const char *topic)
+{
+    char sql[128];
+    FILE *f = export_file(topic);
+    (void)snprintf(sql, sizeof sql, "SELECT id FROM topic WHERE name='vigia.%s'", topic);
+    int64_t id = number(db, sql);
+    (void)snprintf(sql, sizeof sql, "SELECT off, ts, key, value FROM r%" PRId64 " ORDER BY off",
+                   id);
+    sqlite3_stmt *s = prepare(db, sql);
+    while (sqlite3_step(s) == SQLITE_ROW) {
+        (void)fprintf(f,
+                      "{\"partition\":0,\"offset\":%" PRId64 ",\"append_ms\":%" PRId64
+                      ",\"key\":\"%.*s\",\"value\":%.*s}\n",
+                      (int64_t)sqlite3_column_int64(s, 0), (int64_t)sqlite3_column_int64(s, 1),
+                      sqlite3_column_bytes(s, 2), (const char *)sqlite3_column_blob(s, 2),
+                      sqlite3_column_bytes(s, 3), (const char *)sqlite3_column_blob(s, 3));
+    }
+    (void)sqlite3_finalize(s);
+    (void)fclose(f);
+}
+
+/* ---- */
+
+static void read_log(struct sim_verdict *v, struct rows *readings, struct rows *alarms)
+{
+    sqlite3 *db = NULL;
+    if (sqlite3_open_v2(LOG_PATH, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
+        sim_fail("the log cannot be opened: %s", sqlite3_errmsg(db));
+    }
+    sqlite3_stmt *s = prepare(db, "PRAGMA quick_check(1)");
+    if (sqlite3_step(s) != SQLITE_ROW ||
+        strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0) {
+        sim_wrong(v, SIM_BROKEN, "the log file is damaged");
+    }
+    (void)sqlite3_finalize(s);
+    if (number(db, "SELECT p.next < t.next FROM pos p JOIN topic t ON t.id=p.topic WHERE "
+                   "t.name='vigia.readings'") != 0) {
+        sim_wrong(v, SIM_BROKEN, "the processor has not read to the end of the log");
+    }
+    read_topic(v, db, "readings", readings, false);
+    read_topic(v, db, "alarms", alarms, true);
+    if (sim_world.options.export_folder != NULL) {
+        export_topic(db, "readings");
+        export_topic(db, "alarms");
+        export_world();
+    }
+    (void)sqlite3_close(db);
+}
+
+/* ---- identities ---- */
+
+struct lane { /* of one device, store and lane */
+    char device[64], store[24], which;
+    int64_t last;
+};
+
+struct match {
+    struct sim_verdict *v;
+    struct lane *lanes;
+    size_t lane_count, lane_room;
+    size_t ok_at[SIM_DEVICES_MAX]
+                [SIM_SENSORS_MAX]; /* of each sensor's urgent readings: matched so far */
+};
+
+static struct lane *lane_of(struct match *m, const struct sim_record *r)
+{
+    for (size_t i = m->lane_count; i-- > 0;) {
+        struct lane *l = &m->lanes[i];
+        if (l->which == r->lane && strcmp(l->store, r->store) == 0 &&
+            strcmp(l->device, r->device) == 0) {
+            return l;
+        }
+    }
+    if (m->lane_count == m->lane_room) {
+        m->lane_room = m->lane_room == 0 ? 64 : m->lane_room * 2;
+        m->lanes = grown(m->lanes, m->lane_room, sizeof *m->lanes);
+    }
+    struct lane *l = &m->lanes[m->lane_count++];
+    *l = (struct lane){.which = r->lane};
+    (void)snprintf(l->device, sizeof l->device, "%s", r->device);
+    (void)snprintf(l->store, sizeof l->store, "%s", r->store);
+    return l;
+}
+
+/* True for the first record of its identity. Numbers of a lane follow each other without a hole: a
+ * hole is a row that was given a number and never arrived. */
+static bool first_time(struct match *m, const struct sim_record *r)
+{
+    struct lane *l = lane_of(m, r);
+    if (r->seq <= l->last) {
+        m->v->again++;
+        return false;
+    }
+    if (r->seq != l->last + 1) {
+        sim_wrong(m->v, SIM_REORDERED, "%s store %s lane %c: %" PRId64 " follows %" PRId64,
+                  r->device, r->store, r->lane, r->seq, l->last);
+    }
+    l->last = r->seq;
+    return true;
+}
+
+/* "d3-s1": sensor 1 of device 3. */
+static struct sim_sensor *sensor_named(const char *id, int *device, int *at)
+{
+    char *end = NULL;
+    if (id[0] != 'd') {
+        return NULL;
+    }
+    *device = (int)strtol(id + 1, &end, 10);
+    if (*device < 1 || *device > sim_world.options.devices || strncmp(end, "-s", 2) != 0) {
+        return NULL;
+    }
+    *at = (int)strtol(end + 2, &end, 10);
+    struct sim_device *d = &sim_world.devices[*device - 1];
+    return *end == '\0' && *at >= 0 && (size_t)*at < d->sensor_count ? &d->sensors[*at] : NULL;
+}
+
+static struct sim_said *said_at(struct sim_sensor *s, int64_t at)
+{
+    size_t low = 0, high = s->said_count;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (s->said[mid].at < at) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < s->said_count && s->said[low].at == at ? &s->said[low] : NULL;
+}
+
+/* An OK has no room for a number: it is the first one after the last urgent reading that was found. */
+static struct sim_said *next_ok(struct sim_sensor *s, size_t from)
+{
+    for (size_t i = from; i < s->said_count; i++) {
+        if (s->said[i].ok) {
+            return &s->said[i];
+        }
+    }
+    return NULL;
+}
+
+static void check_time(struct match *m, const struct sim_record *r, const struct sim_said *said)
+{
+    int64_t true_ms = SIM_EPOCH_MS + said->ns / SIM_MS;
+    if (strcmp(r->quality, "synced") == 0) {
+        if (llabs(r->time_ms - true_ms) > TIME_SLACK_MS) {
+            sim_wrong(m->v, SIM_WRONG_TIME, "%s at %" PRId64 ": synced, %" PRId64 " ms off",
+                      r->sensor, said->at, r->time_ms - true_ms);
+        }
+    } else if (strcmp(r->quality, "unsynced") != 0) {
+        sim_wrong(m->v, SIM_WRONG_TIME, "%s at %" PRId64 ": quality %s", r->sensor, said->at,
+                  r->quality);
+    }
+    if (r->received_ms < true_ms) {
+        sim_wrong(m->v, SIM_WRONG_TIME, "%s at %" PRId64 ": received before it was said", r->sensor,
+                  said->at);
+    }
+}
+
+static void match_reading(struct match *m, const struct sim_record *r)
+{
+    int device = 0, at = 0;
+    struct sim_sensor *s = sensor_named(r->sensor, &device, &at);
+    char expected[24];
+    (void)snprintf(expected, sizeof expected, "device-%d", device);
+    if (s == NULL || strcmp(expected, r->device) != 0) {
+        sim_wrong(m->v, SIM_NEVER_SAID, "sensor %s of device %s", r->sensor, r->device);
+        return;
+    }
+    size_t *from = &m->ok_at[device - 1][at];
+    struct sim_said *said = r->ok ? next_ok(s, *from) : r->has_at ? said_at(s, r->at) : NULL;
+    if (said == NULL) {
+        sim_wrong(m->v, SIM_NEVER_SAID, "%s at %" PRId64 "%s", r->sensor, r->at,
+                  r->ok ? " ok" : "");
+        return;
+    }
+    if (said->urgent) {
+        size_t index = (size_t)(said - s->said);
+        if (index < *from) {
+            sim_wrong(m->v, said->stored > 0 ? SIM_DUPLICATED : SIM_REORDERED,
+                      "%s at %" PRId64 ", after a later one", r->sensor, said->at);
+        }
+        *from = index + 1 > *from ? index + 1 : *from;
+    }
+    if (said->stored++ > 0) {
+        sim_wrong(m->v, SIM_DUPLICATED, "%s at %" PRId64 " under another identity", r->sensor,
+                  said->at);
+    } else {
+        m->v->stored++;
+    }
+    if (said->motion != r->motion || said->smoke != r->smoke || said->ok != r->ok ||
+        (!said->ok && fabs(said->temperature - r->temperature) > 1e-6)) {
+        sim_wrong(m->v, SIM_WRONG_VALUE, "%s at %" PRId64, r->sensor, said->at);
+    }
+    check_time(m, r, said);
+}
+
+/* ---- what is missing ---- */
+
+/* When the agent of that life died, and how: only what it had in the open group then may be lost. */
+static bool excused(const struct sim_device *d, const struct sim_said *said)
+{
+    for (size_t i = 0; i < d->death_count; i++) {
+        if (d->deaths[i].life == said->life) {
+            return said->ns <= d->deaths[i].ns && said->ns >= d->deaths[i].ns - GROUP_NS - WRITE_NS;
+        }
+    }
+    return false;
+}
+
+static void check_missing(struct sim_verdict *v)
+{
+    for (int i = 0; i < sim_world.options.devices; i++) {
+        const struct sim_device *d = &sim_world.devices[i];
+        for (size_t k = 0; k < d->sensor_count; k++) {
+            const struct sim_sensor *s = &d->sensors[k];
+            unsigned gap_life[2] = {UINT32_MAX, UINT32_MAX};
+            for (size_t n = 0; n < s->said_count; n++) {
+                const struct sim_said *said = &s->said[n];
+                v->said++;
+                if (said->stored > 0) {
+                    if (gap_life[said->urgent] == said->life) {
+                        sim_wrong(v, SIM_LOST,
+                                  "%s: something before at=%" PRId64
+                                  ", which arrived: that was no open group",
+                                  s->id, said->at);
+                    }
+                    continue;
+                }
+                gap_life[said->urgent] = said->life;
+                if (excused(d, said)) {
+                    v->excused++;
+                } else {
+                    sim_wrong(v, SIM_LOST, "%s at=%" PRId64 " life %u", s->id, said->at,
+                              said->life);
+                }
+            }
+        }
+    }
+}
+
+static void check_alarm_ids(struct sim_verdict *v, const struct rows *alarms)
+{
+    for (size_t i = 0; i < alarms->count; i++) {
+        if (strcmp(alarms->alarms[i].event, "raised") != 0) {
+            continue;
+        }
+        v->raised++;
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(alarms->alarms[k].event, "raised") == 0 &&
+                strcmp(alarms->alarms[k].id, alarms->alarms[i].id) == 0) {
+                sim_wrong(v, SIM_DOUBLE_ALARM, "%s", alarms->alarms[i].id);
+            }
+        }
+    }
+}
+
+static void judge_records(struct sim_verdict *v, const struct rows *readings,
+                          const struct rows *alarms)
+{
+    struct match *m = calloc(1, sizeof *m);
+    struct sim_expect *x = sim_expect_new(v, alarms->alarms, alarms->count);
+    if (m == NULL) {
+        sim_fail("no memory to judge");
+    }
+    m->v = v;
+    for (size_t i = 0; i < readings->count; i++) {
+        const struct sim_record *r = &readings->records[i];
+        if (r->heartbeat) {
+            v->heartbeats++;
+            sim_expect_record(x, r);
+            continue;
+        }
+        bool first = first_time(m, r);
+        if (first && strcmp(r->sensor, r->device) == 0) {
+            v->events++;
+            if (strcmp(r->event, "gap") == 0 || strcmp(r->event, "storage") == 0) {
+                sim_wrong(v, SIM_BROKEN, "%s tells %s", r->device, r->event);
+            }
+        } else if (first) {
+            match_reading(m, r);
+        }
+        if (first) {
+            sim_expect_record(x, r);
+        }
+    }
+    sim_expect_end(x, SIM_EPOCH_MS + sim_world.done_ns / SIM_MS);
+    free(m->lanes);
+    free(m);
+}
+
+void sim_judge(struct sim_verdict *v)
+{
+    struct rows readings = {0}, alarms = {0};
+    memset(v, 0, sizeof *v);
+    if (sim_world.quiet_ns == 0) {
+        sim_wrong(v, SIM_BROKEN, "something still waits a day after the last fault");
+    }
+    read_log(v, &readings, &alarms);
+    v->alarms = alarms.count;
+    judge_records(v, &readings, &alarms);
+    check_missing(v);
+    check_alarm_ids(v, &alarms);
+    free(readings.records);
+    free(alarms.alarms);
+}
