@@ -34,23 +34,47 @@ static_assert(ST_END == VGI_STATEMENTS, "one slot per statement");
 #define TEXT_(x) #x
 #define TEXT(x)  TEXT_(x)
 
+#define LANE_SHIFT (VGI_SEQ_BITS + VGI_EPOCH_BITS)
+static_assert(LANE_SHIFT == 62 && VG_BUFFER_LANES == 2, "a place is positive");
+#define SEQ_MASK ((1LL << VGI_SEQ_BITS) - 1)
+
+static int64_t lane_begin(int lane)
+{
+    return (int64_t)lane << LANE_SHIFT;
+}
+
+static int64_t lane_end(int lane)
+{
+    return lane_begin(lane) + ((1LL << LANE_SHIFT) - 1);
+}
+
+/* A key before all others has the place before the lane's first; (epoch, 0) - 1 is the place before
+ * that, too. */
+static int64_t place_of(int lane, int64_t epoch, uint64_t seq)
+{
+    assert(epoch <= VGI_EPOCH_MAX);
+    return epoch < 0 ? lane_begin(lane) - 1
+                     : lane_begin(lane) + (epoch << VGI_SEQ_BITS) + (int64_t)seq;
+}
+
 static const char *const texts[ST_END] = {
     [ST_BEGIN] = "BEGIN IMMEDIATE",
     [ST_COMMIT] = "COMMIT",
     [ST_UNDO] = "ROLLBACK",
     [ST_BOOT] = "INSERT OR IGNORE INTO boots VALUES(?1, ?2)",
     /* An epoch without rows is never asked for again; a boot without epochs needs no anchors. */
-    [ST_EPOCHS_TRIM] = "DELETE FROM epochs WHERE epoch <> ?1 AND NOT EXISTS"
-                       " (SELECT 1 FROM rows WHERE lane = 0 AND rows.epoch = epochs.epoch) AND NOT"
-                       " EXISTS (SELECT 1 FROM rows WHERE lane = 1 AND rows.epoch = epochs.epoch)",
+    [ST_EPOCHS_TRIM] = "DELETE FROM epochs WHERE epoch <> ?1"
+                       " AND NOT EXISTS (SELECT 1 FROM queue WHERE place BETWEEN epoch * ?2"
+                       " AND epoch * ?2 + (?2 - 1)) AND NOT EXISTS (SELECT 1 FROM queue WHERE"
+                       " place BETWEEN ?3 + epoch * ?2 AND ?3 + epoch * ?2 + (?2 - 1))",
     [ST_BOOTS_TRIM] =
         "DELETE FROM boots WHERE boot <> ?1 AND boot NOT IN (SELECT boot FROM epochs)",
     [ST_EPOCH] = "INSERT OR REPLACE INTO epochs VALUES(?1, ?2, ?3)",
-    [ST_INSERT] = "INSERT INTO rows VALUES(?1, ?2, ?3, ?4, ?5)",
-    [ST_REMOVE] = "DELETE FROM rows WHERE lane = ?1 AND epoch = ?2 AND seq BETWEEN ?3 AND ?4",
+    [ST_INSERT] = "INSERT INTO queue VALUES(?1, ?2, ?3)",
+    [ST_REMOVE] = "DELETE FROM queue WHERE place BETWEEN ?1 AND ?2",
     [ST_QUARANTINE] = "INSERT INTO quarantine(lane, store, seq, code, taken, row)"
-                      " SELECT lane, e.store, seq, ?4, taken, row FROM rows JOIN epochs e"
-                      " USING(epoch) WHERE lane = ?1 AND rows.epoch = ?2 AND seq = ?3",
+                      " SELECT ?2, e.store, ?4, ?5, taken, row FROM queue JOIN epochs e"
+                      " ON e.epoch = ?3 WHERE place = ?1",
     [ST_QUARANTINE_TRIM] = "DELETE FROM quarantine WHERE n <="
                            " (SELECT max(n) FROM quarantine) - " TEXT(VG_BUFFER_QUARANTINE_MAX),
     [ST_ANCHOR] = "INSERT OR REPLACE INTO anchors VALUES(?1, ?2, ?3)",
@@ -59,18 +83,18 @@ static const char *const texts[ST_END] = {
         " at DESC LIMIT -1 OFFSET " TEXT(
             VG_BUFFER_ANCHORS_MAX) ")"
                                    " OR (boot <> ?1 AND boot NOT IN (SELECT boot FROM epochs))",
-    [ST_COUNT] = "SELECT count(*) FROM rows WHERE lane = ?1",
+    [ST_COUNT] = "SELECT count(*) FROM queue WHERE place BETWEEN ?1 AND ?2",
     [ST_BYTES] = "SELECT p.page_count - f.freelist_count FROM pragma_page_count p,"
                  " pragma_freelist_count f",
     [ST_GAPS_LOAD] =
         "SELECT reason, lane, store, first, last, count FROM gaps LIMIT " TEXT(VGI_GAPS_MAX),
     [ST_GAPS_CLEAR] = "DELETE FROM gaps",
     [ST_GAP_SAVE] = "INSERT OR REPLACE INTO gaps VALUES(?1, ?2, ?3, ?4, ?5, ?6)",
-    [ST_NEXT] = "SELECT rows.epoch, seq, taken, row, e.store, e.boot FROM rows JOIN epochs e"
-                " ON e.epoch = rows.epoch WHERE lane = ?1 AND (rows.epoch, seq) > (?2, ?3)"
-                " ORDER BY rows.epoch, seq LIMIT 1",
-    [ST_OLDEST] = "SELECT max(seq) FROM (SELECT seq, taken FROM rows WHERE lane = ?1 AND epoch = ?2"
-                  " ORDER BY seq LIMIT ?3) WHERE taken < ?4",
+    [ST_NEXT] = "SELECT place, taken, row, e.store, e.boot FROM queue CROSS JOIN epochs e"
+                " ON e.epoch = (place >> ?4) & ?3 WHERE place > ?1 AND place <= ?2"
+                " ORDER BY place LIMIT 1",
+    [ST_OLDEST] = "SELECT max(place) FROM (SELECT place, taken FROM queue WHERE place BETWEEN ?1"
+                  " AND ?2 ORDER BY place LIMIT ?3) WHERE taken < ?4",
     [ST_NEAR] = "SELECT * FROM (SELECT at, wall FROM anchors WHERE boot = ?1 AND at <= ?2"
                 " ORDER BY at DESC LIMIT 1) UNION ALL SELECT * FROM (SELECT at, wall FROM anchors"
                 " WHERE boot = ?1 AND at > ?2 ORDER BY at LIMIT 1)",
@@ -183,7 +207,8 @@ static bool register_epoch(struct vgi_store *s)
     }
     (void)sqlite3_bind_int64(st, 1, s->boot);
     (void)sqlite3_bind_text(st, 2, s->boot_id, -1, SQLITE_STATIC);
-    return finish(s, st, sqlite3_step(st)) && RUN(s, ST_EPOCHS_TRIM, s->epoch) &&
+    return finish(s, st, sqlite3_step(st)) &&
+           RUN(s, ST_EPOCHS_TRIM, s->epoch, SEQ_MASK + 1, lane_begin(VG_BUFFER_ROUTINE)) &&
            RUN(s, ST_EPOCH, s->epoch, (int64_t)s->id, s->boot) &&
            RUN(s, ST_ANCHORS_TRIM, s->boot) && RUN(s, ST_BOOTS_TRIM, s->boot);
 }
@@ -228,22 +253,21 @@ bool vgi_store_checkpoint(struct vgi_store *s)
 bool vgi_store_insert(struct vgi_store *s, int lane, uint64_t seq, int64_t taken_ns,
                       struct vg_span row)
 {
+    assert(seq <= SEQ_MASK);
     sqlite3_stmt *st = ready(s, ST_INSERT);
     if (st == NULL) {
         return false;
     }
-    (void)sqlite3_bind_int(st, 1, lane);
-    (void)sqlite3_bind_int64(st, 2, s->epoch);
-    (void)sqlite3_bind_int64(st, 3, (int64_t)seq);
-    (void)sqlite3_bind_int64(st, 4, taken_ns);
-    (void)sqlite3_bind_blob(st, 5, row.at, (int)row.len, SQLITE_STATIC);
+    (void)sqlite3_bind_int64(st, 1, place_of(lane, s->epoch, seq));
+    (void)sqlite3_bind_int64(st, 2, taken_ns);
+    (void)sqlite3_bind_blob(st, 3, row.at, (int)row.len, SQLITE_STATIC);
     return finish(s, st, sqlite3_step(st));
 }
 
 bool vgi_store_remove(struct vgi_store *s, int lane, int64_t epoch, uint64_t first, uint64_t last,
                       uint64_t *removed)
 {
-    if (!RUN(s, ST_REMOVE, lane, epoch, (int64_t)first, (int64_t)last)) {
+    if (!RUN(s, ST_REMOVE, place_of(lane, epoch, first), place_of(lane, epoch, last))) {
         return false;
     }
     *removed += (uint64_t)sqlite3_changes(s->db);
@@ -253,7 +277,8 @@ bool vgi_store_remove(struct vgi_store *s, int lane, int64_t epoch, uint64_t fir
 bool vgi_store_quarantine(struct vgi_store *s, int lane, struct vgi_key key, uint8_t code,
                           uint64_t *removed)
 {
-    return RUN(s, ST_QUARANTINE, lane, key.epoch, (int64_t)key.seq, code) &&
+    return RUN(s, ST_QUARANTINE, place_of(lane, key.epoch, key.seq), lane, key.epoch,
+               (int64_t)key.seq, code) &&
            run(s, ST_QUARANTINE_TRIM, NULL, 0) &&
            vgi_store_remove(s, lane, key.epoch, key.seq, key.seq, removed);
 }
@@ -266,7 +291,7 @@ bool vgi_store_anchor(struct vgi_store *s, struct vgi_anchor a)
 bool vgi_store_count(struct vgi_store *s, int lane, uint64_t *rows)
 {
     int64_t n = 0;
-    bool good = ask(s, ST_COUNT, (const int64_t[]){lane}, 1, &n);
+    bool good = ask(s, ST_COUNT, (const int64_t[]){lane_begin(lane), lane_end(lane)}, 2, &n);
     *rows = (uint64_t)n;
     return good;
 }
@@ -324,23 +349,25 @@ bool vgi_store_next(struct vgi_store *s, int lane, struct vgi_key after, struct 
     if (st == NULL) {
         return false;
     }
-    (void)sqlite3_bind_int(st, 1, lane);
-    (void)sqlite3_bind_int64(st, 2, after.epoch);
-    (void)sqlite3_bind_int64(st, 3, (int64_t)after.seq);
+    (void)sqlite3_bind_int64(st, 1, place_of(lane, after.epoch, after.seq));
+    (void)sqlite3_bind_int64(st, 2, lane_end(lane));
+    (void)sqlite3_bind_int64(st, 3, VGI_EPOCH_MAX);
+    (void)sqlite3_bind_int(st, 4, VGI_SEQ_BITS);
     int rc = sqlite3_step(st);
     if (rc == SQLITE_ROW) {
         *found = true;
-        out->key.epoch = sqlite3_column_int64(st, 0);
-        out->key.seq = (uint64_t)sqlite3_column_int64(st, 1);
-        out->taken_ns = sqlite3_column_int64(st, 2);
-        const void *row = sqlite3_column_blob(st, 3);
-        size_t len = (size_t)sqlite3_column_bytes(st, 3);
+        int64_t place = sqlite3_column_int64(st, 0);
+        out->key.epoch = place >> VGI_SEQ_BITS & VGI_EPOCH_MAX;
+        out->key.seq = (uint64_t)(place & SEQ_MASK);
+        out->taken_ns = sqlite3_column_int64(st, 1);
+        const void *row = sqlite3_column_blob(st, 2);
+        size_t len = (size_t)sqlite3_column_bytes(st, 2);
         out->len = row != NULL && len <= sizeof out->row ? len : 0;
         if (out->len > 0) {
             memcpy(out->row, row, out->len);
         }
-        out->store = (uint64_t)sqlite3_column_int64(st, 4);
-        out->boot = sqlite3_column_int64(st, 5);
+        out->store = (uint64_t)sqlite3_column_int64(st, 3);
+        out->boot = sqlite3_column_int64(st, 4);
     }
     return finish(s, st, rc);
 }
@@ -349,8 +376,10 @@ bool vgi_store_oldest(struct vgi_store *s, int lane, int64_t epoch, uint64_t n, 
                       uint64_t *last)
 {
     int64_t v = 0;
-    bool good = ask(s, ST_OLDEST, (const int64_t[]){lane, epoch, (int64_t)n, cutoff_ns}, 4, &v);
-    *last = (uint64_t)v;
+    const int64_t values[] = {place_of(lane, epoch, 0), place_of(lane, epoch, SEQ_MASK), (int64_t)n,
+                              cutoff_ns};
+    bool good = ask(s, ST_OLDEST, values, 4, &v);
+    *last = (uint64_t)(v & SEQ_MASK);
     return good;
 }
 

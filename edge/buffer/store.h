@@ -1,8 +1,12 @@
 /* The SQLite file behind the buffer: one connection, one thread, no policy of its own.
  *
- *   boots   boot ids seen                       anchors     wall time at a boot's moment
- *   epochs  one per open: its store id and boot rows        (lane, epoch, seq) → taken, packed
- * reading gaps    what was evicted and not yet told   quarantine  rows that a collector refused
+ *   boots   boot ids seen                         anchors     wall time at a boot's moment
+ *   epochs  one per open: its store id and boot   queue       place → taken, packed reading
+ *   gaps    what was evicted and not yet told     quarantine  rows that a collector refused
+ *
+ * A place is lane, epoch and seq in one integer, in this order, so that a routine reading always
+ * goes to the very end of the table: SQLite then adds a page where it would otherwise spread rows
+ * over the neighbours and write them all again. The view `rows` shows them apart, for people.
  *
  * A migration is a list of statements per version; opening runs those above the file's version in
  * one transaction. */
@@ -15,10 +19,15 @@
 #include "vigia/buffer.h"
 
 #define VGI_APPLICATION_ID 0x56474231 /* "VGB1" */
-#define VGI_SCHEMA_VERSION 1
+#define VGI_SCHEMA_VERSION 2
 #define VGI_PAGE_BYTES     4096
-/* Pages in the WAL after which it is copied back into the file. */
-#define VGI_CHECKPOINT_PAGES 1000
+/* Bits of a place: the lane above them. */
+#define VGI_SEQ_BITS   38
+#define VGI_EPOCH_BITS 24
+#define VGI_EPOCH_MAX  ((1LL << VGI_EPOCH_BITS) - 1)
+/* Pages in the WAL after which it is copied back into the file. While it grows, each commit costs
+ * the file system a commit of its own; once it has this size it is written over in place. */
+#define VGI_CHECKPOINT_PAGES 256
 /* SQLite's memory: the page cache of the connection, and everything together. */
 #define VGI_CACHE_KIB      512
 #define VGI_HEAP_MAX_BYTES (4 << 20)

@@ -3,6 +3,7 @@
 
 #include "vigia/log.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +27,14 @@ static const char *const migrations[VGI_SCHEMA_VERSION] = {
     " PRIMARY KEY(reason, lane, store)) WITHOUT ROWID;"
     "CREATE TABLE quarantine(n INTEGER PRIMARY KEY, lane INTEGER NOT NULL, store INTEGER NOT NULL,"
     " seq INTEGER NOT NULL, code INTEGER NOT NULL, taken INTEGER NOT NULL, row BLOB NOT NULL);",
+    /* Rows stand in the order of one integer: see store.h. */
+    "CREATE TABLE queue(place INTEGER PRIMARY KEY, taken INTEGER NOT NULL, row BLOB NOT NULL);"
+    "INSERT INTO queue SELECT (lane << 62) | (epoch << 38) | seq, taken, row FROM rows ORDER BY 1;"
+    "DROP TABLE rows;"
+    "CREATE VIEW rows AS SELECT place >> 62 AS lane, (place >> 38) & 16777215 AS epoch,"
+    " place & 274877906943 AS seq, taken, row FROM queue;",
 };
+static_assert(VGI_SEQ_BITS == 38 && VGI_EPOCH_MAX == 16777215, "as the migration says");
 
 /* What stands in a file, seen without opening it as a database. UNDONE: a power cut left a rollback
  * journal beside it (the schema was being made, or WAL being switched on), so what it holds is known
@@ -303,6 +311,18 @@ static int check_whole(struct vgi_store *s)
     return rc;
 }
 
+/* Epoch numbers have run out, after VGI_EPOCH_MAX opens: they begin again once nothing waits. */
+static int begin_anew(struct vgi_store *s)
+{
+    int64_t waiting = 0;
+    int rc = read_int(s->db, "SELECT EXISTS (SELECT 1 FROM queue)", &waiting);
+    if (rc == SQLITE_OK) {
+        rc = waiting != 0 ? SQLITE_TOOBIG : sqlite3_exec(s->db, "DELETE FROM epochs", 0, 0, 0);
+    }
+    s->epoch = 1;
+    return rc;
+}
+
 /* This boot's row and this open's epoch number; both are written by the first transaction. Epochs
  * without rows go then. */
 static int place(struct vgi_store *s)
@@ -311,6 +331,9 @@ static int place(struct vgi_store *s)
     int rc = read_int(s->db, "SELECT coalesce(max(epoch), 0) FROM epochs", &highest);
     if (rc == SQLITE_OK && s->epoch <= highest) {
         s->epoch = highest + 1;
+    }
+    if (rc == SQLITE_OK && s->epoch > VGI_EPOCH_MAX) {
+        rc = begin_anew(s);
     }
     s->boot = 0;
     sqlite3_stmt *st = NULL;
@@ -399,6 +422,10 @@ static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
     case SQLITE_CANTOPEN:
         return vg_fail(err, VG_E_NOTFOUND, "%s: %s; accepted: a file in a folder that exists",
                        s->path, s->db == NULL ? text : strerror(sqlite3_system_errno(s->db)));
+    case SQLITE_TOOBIG:
+        return vg_fail(err, VG_E_FULL,
+                       "%s: opened %lld times while readings waited; accepted: a new file", s->path,
+                       VGI_EPOCH_MAX);
     default:
         class = VG_E_IO;
     }

@@ -356,8 +356,35 @@ static void a_database_of_another_program_is_refused_untouched(void **state)
 static void a_database_of_a_newer_version_is_refused_untouched(void **state)
 {
     struct rig *r = *state;
-    run_sql(r->path, "PRAGMA application_id=1447510577; PRAGMA user_version=2; CREATE TABLE t(x)");
-    expect_refusal(r, VG_E_VERSION, "version 2");
+    run_sql(r->path, "PRAGMA application_id=1447510577; PRAGMA user_version=3; CREATE TABLE t(x)");
+    expect_refusal(r, VG_E_VERSION, "version 3");
+}
+
+static void rows_of_a_file_of_version_1_are_carried_over(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    uint64_t store = stats(r).store;
+    for (int i = 0; i < 3; i++) {
+        struct vg_reading n = normal("s1", i), u = smoke("s2");
+        append(r, &n);
+        append(r, &u);
+    }
+    rig_close(r);
+    run_sql(r->path,
+            "CREATE TABLE old(lane INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+            " taken INTEGER NOT NULL, row BLOB NOT NULL, PRIMARY KEY(lane, epoch, seq)) WITHOUT"
+            " ROWID; INSERT INTO old SELECT lane, epoch, seq, taken, row FROM rows; DROP VIEW rows;"
+            " DROP TABLE queue; ALTER TABLE old RENAME TO rows; PRAGMA user_version=1");
+    rig_open(r);
+    for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
+        assert_int_equal(fetch(r, (enum vg_buffer_lane)lane, 8), 3);
+        for (size_t i = 0; i < 3; i++) {
+            assert_int_equal(r->rows[i].reading.seq, i + 1);
+            assert_true(r->rows[i].reading.store == store);
+            assert_true(r->rows[i].reading.smoke == (lane == VG_BUFFER_URGENT));
+        }
+    }
 }
 
 static void a_file_that_is_no_database_is_refused_untouched(void **state)
@@ -444,7 +471,9 @@ static void a_row_whose_checksum_is_wrong_is_dropped_and_told(void **state)
         append(r, &n);
     }
     rig_close(r);
-    run_sql(r->path, "UPDATE rows SET row = zeroblob(60) WHERE seq = 2");
+    run_sql(r->path,
+            "UPDATE queue SET row = zeroblob(60) WHERE place = (SELECT q.place FROM rows JOIN"
+            " queue q USING(taken, row) WHERE seq = 2)");
     rig_open(r);
     assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 4), 2);
     assert_int_equal(r->rows[1].reading.seq, 3);
@@ -499,6 +528,7 @@ int main(void)
         TEST(rows_of_an_earlier_boot_get_their_time_from_anchors),
         TEST(a_database_of_another_program_is_refused_untouched),
         TEST(a_database_of_a_newer_version_is_refused_untouched),
+        TEST(rows_of_a_file_of_version_1_are_carried_over),
         TEST(a_file_that_is_no_database_is_refused_untouched),
         TEST(a_second_process_is_told_that_the_file_is_in_use),
         TEST(options_out_of_range_are_refused),
