@@ -226,7 +226,8 @@ class World:
         self.bin.mkdir()
         for name in PROGRAMS:
             shutil.copy(built / name, self.bin / name)
-        shutil.copy(built.parent / "tests" / "fault_shim.so", self.shim)
+        if "clock" in self.faults or "disk" in self.faults:
+            shutil.copy(built.parent / "tests" / "fault_shim.so", self.shim)
         self.site = folder / "site"
         self.start_ms = 0
         self.agents, self.collectors, self.processors, self.proxies = [], [], [], []
