@@ -14,6 +14,7 @@ struct script {
     struct drive d;
     struct vg_rng rng;
     struct crash_disk *disk;
+    _Atomic(struct vg_buffer *) live; /* once its figures belong to the open in the ledger */
     char path[300];
     uint64_t evicted; /* seen */
     uint64_t urgent;  /* last number of the urgent lane that we know of */
@@ -58,7 +59,7 @@ static void note(void *arg, size_t op)
 {
     struct script *s = arg;
     struct cut_ledger *l = s->l;
-    const struct vg_buffer *b = s->d.b;
+    const struct vg_buffer *b = atomic_load(&s->live);
     if (b == NULL) {
         return;
     }
@@ -103,6 +104,7 @@ static void open_buffer(struct script *s, int boot)
     l->open[l->opens].first_row[0] = l->open[l->opens].first_row[1] = l->rows;
     l->opens++;
     (void)pthread_mutex_unlock(&l->lock);
+    atomic_store(&s->live, s->d.b);
     s->evicted = s->urgent = 0;
     s->gap_at = 0;
 }
@@ -111,6 +113,7 @@ static void close_buffer(struct script *s)
 {
     struct cut_ledger *l = s->l;
     drive_close(&s->d);
+    atomic_store(&s->live, NULL);
     size_t now = crash_disk_ops(s->disk);
     l->commits_before = l->commits;
     /* Everything that was settled was waited for. */
