@@ -17,6 +17,10 @@
 #define WORLD_RECORDS    256 /* requests and refused payloads that wait for a verdict, at most */
 #define WORLD_ANSWER_MAX 2048
 #define WORLD_NOW_MS     1793194820500LL
+/* CON POST /v1/readings, content-format 50, message id 0, one plain reading. */
+#define WORLD_GOOD_REQUEST                                                                         \
+    "\x41\x02\x00\x00\x07\xb2v1\x08readings\x11\x32\xff"                                           \
+    "{\"id\":\"42959\",\"smoke\":true}"
 
 struct world {
     struct vgi_collector collector;
