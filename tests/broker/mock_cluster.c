@@ -2,16 +2,19 @@
  * on real loopback ports, prints bootstrap=HOST:PORT,… and then obeys one line of standard input at a time, each answered by one
  * line (`read` by more):
  *
- *   topic NAME PARTITIONS REPLICAS        errors API CODE…          the next requests of this API get these errors
- *   down BROKER | up BROKER               clear API
- *   rtt BROKER MS                         late BROKER API CODE MS   one answer, that much later
- *   leader TOPIC PARTITION BROKER         broken TOPIC CODE         metadata tells this error of the topic; 0: none
+ *   topic NAME PARTITIONS REPLICAS        errors API CODE…     the next requests of this API get these errors
+ *   down BROKER | up BROKER               clear API            no more of them
+ *   rtt BROKER MS                         leader TOPIC PARTITION BROKER
+ *   broken TOPIC CODE                     metadata tells this error of the topic; 0: none
  *   read TOPIC MS                         a fresh consumer from the beginning to the present end of every partition, committed
  *                                         records only: "PARTITION OFFSET VALUE" each, then "end RECORDS GONE", where GONE counts
  *                                         what the brokers no longer keep; "late" when it takes longer than MS
  *
- * API and CODE are the numbers of Kafka's protocol. It ends with standard input. The mock validates an idempotent producer's
- * sequence numbers, keeps 5 MiB of each partition, and proves nothing about transactions. */
+ * API and CODE are the numbers of Kafka's protocol; code -195 carries the request out and cuts the connection instead of answering.
+ * Errors of single brokers are not offered: once a broker has had one, the mock never again looks at those of the cluster. The mock
+ * keeps 5 MiB of each partition, does not look at an idempotent producer's sequence numbers (what is sent twice is there
+ * twice), and proves nothing about transactions. It ends with standard input.
+ */
 #include "vigia/span.h"
 
 #include <librdkafka/rdkafka.h>
@@ -209,9 +212,6 @@ static bool obey(char **words, size_t count)
         rc = rd_kafka_mock_broker_set_up(cluster, (int32_t)n[0]);
     } else if (strcmp(verb, "rtt") == 0 && count == 3) {
         rc = rd_kafka_mock_broker_set_rtt(cluster, (int32_t)n[0], (int)n[1]);
-    } else if (strcmp(verb, "late") == 0 && count == 5) {
-        rc = rd_kafka_mock_broker_push_request_error_rtts(cluster, (int32_t)n[0], (int16_t)n[1], 1,
-                                                          (rd_kafka_resp_err_t)n[2], (int)n[3]);
     } else {
         return false;
     }
