@@ -48,9 +48,12 @@ static void on_log(const rd_kafka_t *rk, int level, const char *facility, const 
         pthread_mutex_unlock(&note->lock);
     }
     if (level <= 4) { /* syslog's warning */
-        vg_log_write(fail || strcmp(facility, "GETPID") == 0 ? VG_LOG_DEBUG : VG_LOG_WARN,
-                     "kafka-client", "client=%s what=%s text=%s",
-                     rk == NULL ? "-" : rd_kafka_name(rk), facility, VG_Q(text));
+        /* CONFWARN: what it thinks of settings that we have chosen. */
+        const bool quiet =
+            fail || strcmp(facility, "GETPID") == 0 || strcmp(facility, "CONFWARN") == 0;
+        vg_log_write(quiet ? VG_LOG_DEBUG : VG_LOG_WARN, "kafka-client",
+                     "client=%s what=%s text=%s", rk == NULL ? "-" : rd_kafka_name(rk), facility,
+                     VG_Q(text));
     }
 }
 

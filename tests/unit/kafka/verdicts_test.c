@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -229,6 +230,38 @@ static void a_producer_with_a_fatal_error_is_replaced(void **state)
     assert_int_equal(fx->durable, 2);
 }
 
+static int64_t cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* The client's thread used to turn without a pause while it might not send what was queued. */
+static void waiting_for_an_answer_costs_next_to_no_processor_time(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 1500);
+    const int64_t from = vgi_now_ms();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(append(fx), VG_OK);
+    }
+    turn_until(fx, from + 200); /* on their way */
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(append(fx), VG_OK);
+    }
+    turn_until(fx, from + 300);
+    assert_int_equal(fx->durable, 1);
+    const int64_t used = cpu_ms();
+    turn_until(fx, from + 1300);
+    assert_in_range(cpu_ms() - used, 0, 100);
+    assert_int_equal(fx->durable, 1);
+    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 0);
+    await(fx, 41);
+}
+
 static void closing_tells_what_had_no_verdict(void **state)
 {
     struct fx *fx = *state;
@@ -257,6 +290,7 @@ int main(void)
         FX_TEST(no_record_becomes_durable_behind_one_that_was_refused),
         FX_TEST(a_full_queue_refuses_and_takes_records_again_after_a_verdict),
         FX_TEST(a_producer_with_a_fatal_error_is_replaced),
+        FX_TEST(waiting_for_an_answer_costs_next_to_no_processor_time),
         FX_TEST(closing_tells_what_had_no_verdict),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
