@@ -28,6 +28,7 @@
 #define BATCH          1024
 #define DEADLINES_MAX  2048
 #define BATCHES_A_TURN 16
+#define PACE_MS        10    /* between two turns that the log wakes */
 #define COMMIT_RECORDS 4096  /* commit when so many wait, whatever the time */
 #define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
 #define COMMIT_AGAIN   50    /* ms between two tries of it */
@@ -61,7 +62,7 @@ struct alarm {
     struct part *parts;
     int32_t part_count;
     vg_watch_id devices_watch, processor_watch;
-    vg_timer_id timer;
+    vg_timer_id timer, pace;
     bool devices_changed;
     bool uncommitted;  /* records were handled since the last commit */
     bool urgent;       /* and an event was told */
@@ -458,10 +459,26 @@ static void turn(void *arg)
     vg_loop_timer_in_ms(a->loop, a->timer, a->commit_waits ? COMMIT_AGAIN : more ? 0 : wait_ms(a));
 }
 
+static void listen_to_log(struct alarm *a, unsigned events)
+{
+    vg_loop_rewatch(a->loop, a->devices_watch, events);
+    vg_loop_rewatch(a->loop, a->processor_watch, events);
+}
+
+/* What comes is handled at once, and then nothing for PACE_MS: under load a turn takes what came
+ * meanwhile together, instead of being woken by every commit of every collector. */
 static void on_readable(void *arg, unsigned events)
 {
+    struct alarm *a = arg;
     (void)events;
-    turn(arg);
+    turn(a);
+    listen_to_log(a, 0);
+    vg_loop_timer_in_ms(a->loop, a->pace, PACE_MS);
+}
+
+static void on_pace(void *arg)
+{
+    listen_to_log(arg, VG_LOOP_READ);
 }
 
 bool vgi_alarm_ready(void *state)
@@ -547,6 +564,7 @@ static enum vg_err open_inputs(struct alarm *a, struct vg_error *err)
 static enum vg_err watch(struct alarm *a, struct vg_error *err)
 {
     if (vg_loop_timer(a->loop, turn, a, &a->timer) != VG_OK ||
+        vg_loop_timer(a->loop, on_pace, a, &a->pace) != VG_OK ||
         vg_loop_watch(a->loop, vg_devices_fd(a->devices), VG_LOOP_READ, on_readable, a,
                       &a->devices_watch) != VG_OK ||
         vg_loop_watch(a->loop, vg_dlog_processor_fd(a->processor), VG_LOOP_READ, on_readable, a,

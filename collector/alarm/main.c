@@ -67,7 +67,7 @@ int main(int argc, char **argv)
         .conf = &conf,
         .metrics_listen = conf.metrics_listen,
         .max_watches = 2,
-        .max_timers = 1,
+        .max_timers = 2,
         .check = vgi_alarm_conf_check,
         .instead = vgi_alarm_replay,
         .start = vgi_alarm_start,

@@ -16,6 +16,7 @@
 #define TOPICS_USED                                                                                \
     (VG_TOPIC_BIT(VG_TOPIC_READINGS) | VG_TOPIC_BIT(VG_TOPIC_REJECTED) |                           \
      VG_TOPIC_BIT(VG_TOPIC_DEVICES))
+#define DEVICES_PACE_MS  50 /* between two looks at the devices; a look costs more than a request */
 #define DRAIN_ANSWERS_MS 200 /* for the last answers' own acknowledgements and repetitions */
 
 void vgi_collector_fail(struct vgi_collector *c, const char *msgid, const struct vg_error *err)
@@ -91,10 +92,20 @@ static void on_appender(void *arg, unsigned events)
     turn_appender(arg);
 }
 
+/* On one file the descriptor wakes for every commit, our own included. */
 static void on_devices(void *arg, unsigned events)
 {
+    struct vgi_collector *c = arg;
     (void)events;
-    turn_devices(arg);
+    turn_devices(c);
+    vg_loop_rewatch(c->loop, c->watch_devices, 0);
+    vg_loop_timer_in_ms(c->loop, c->timer_devices, DEVICES_PACE_MS);
+}
+
+static void on_devices_pace(void *arg)
+{
+    struct vgi_collector *c = arg;
+    vg_loop_rewatch(c->loop, c->watch_devices, VG_LOOP_READ);
 }
 
 static void on_turn(void *arg)
@@ -176,6 +187,7 @@ static enum vg_err watch(struct vgi_collector *c, struct vg_error *err)
     if (vg_loop_timer(loop, on_turn, c, &c->timer_turn) != VG_OK ||
         vg_loop_timer(loop, on_heartbeat, c, &c->timer_heartbeat) != VG_OK ||
         vg_loop_timer(loop, on_hold, c, &c->timer_hold) != VG_OK ||
+        vg_loop_timer(loop, on_devices_pace, c, &c->timer_devices) != VG_OK ||
         vg_loop_timer(loop, on_drained, c, &c->timer_drain) != VG_OK ||
         vg_loop_watch(loop, coap_context_get_coap_fd(c->coap), VG_LOOP_READ, on_coap, c,
                       &c->watch_coap) != VG_OK ||

@@ -66,7 +66,7 @@ struct vgi_collector {
     bool draining, stopped;
     enum vg_err fatal;
     vg_watch_id watch_coap, watch_appender, watch_devices;
-    vg_timer_id timer_turn, timer_heartbeat, timer_hold, timer_drain;
+    vg_timer_id timer_turn, timer_heartbeat, timer_hold, timer_devices, timer_drain;
 };
 
 /* ---- sessions.c ---- */

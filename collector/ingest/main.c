@@ -35,7 +35,7 @@ int main(int argc, char **argv)
         .conf = &conf,
         .metrics_listen = conf.metrics_listen,
         .max_watches = 3,
-        .max_timers = 4,
+        .max_timers = 5,
         .check = vgi_conf_check,
         .start = vgi_collector_start,
         .ready = vgi_collector_ready,

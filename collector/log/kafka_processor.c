@@ -502,9 +502,13 @@ static enum vg_err consumer_open(struct vgi_kafka_processor *p, struct vg_error 
         {"isolation.level", "read_committed"},
         {"auto.offset.reset", "error"},
         {"enable.partition.eof", "true"},
-        {"fetch.queue.backoff.ms", "20"},
-        {"queued.min.messages", "10000"},
+        /* While anything waits here, the next request to the broker does: under load a few large
+         * ones, instead of one for each append. What is asked for at once makes up for it. */
+        {"queued.min.messages", "1"},
+        {"fetch.queue.backoff.ms", "10"},
         {"queued.max.messages.kbytes", "16384"},
+        {"fetch.message.max.bytes", "4194304"},
+        {"fetch.max.bytes", "16777216"},
         {NULL, NULL},
     };
     enum vg_err rc =
