@@ -14,6 +14,9 @@ static const struct vg_conf_item items[] = {
                 "Of all devices together."),
     VG_CONF_INT(S, batch, "fleet", "batch", "1", 1, VG_UPLINK_BATCH_MAX, "readings",
                 "Readings that fall due together and travel in one datagram."),
+    VG_CONF_INT(S, lanes, "fleet", "lanes", "1", 1, 2, "lanes",
+                "1: readings travel in the lane that they belong to. 2: in both lanes by turns, so "
+                "that each device may have two requests under way."),
     VG_CONF_INT(S, sensors, "fleet", "sensors", "4", 1, 1000, "sensors",
                 "Sensors of each device, named DEVICE.0, DEVICE.1 and so on."),
     VG_CONF_DURATION(S, duration_ms, "fleet", "duration", "10s", 100, 30LL * 24 * 3600 * 1000,
@@ -22,8 +25,9 @@ static const struct vg_conf_item items[] = {
                      "How long sessions at the beginning, and answers at the end, are waited for."),
     VG_CONF_INT(S, ramp, "fleet", "ramp", "200", 1, 100000, "handshakes/s",
                 "Handshakes begun per second."),
-    VG_CONF_BOOL(S, active, "fleet", "active", "false",
-                 "Every reading tells of smoke, in the urgent lane; otherwise they are routine."),
+    VG_CONF_BOOL(
+        S, active, "fleet", "active", "false",
+        "Every reading tells of smoke, in the urgent lane; otherwise they are normal and routine."),
     VG_CONF_BOOL(S, cid, "fleet", "connection_id", "true", "Asks for a DTLS Connection ID."),
     VG_CONF_STRING(S, metrics_listen, "metrics", "listen", "",
                    "Address and port that serves /metrics, /healthz and /readyz. Empty: none."),

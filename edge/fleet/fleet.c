@@ -18,14 +18,19 @@
 
 struct fleet;
 
-struct device {
-    struct fleet *fleet;
-    struct vg_uplink *uplink;
-    char name[NAME_MAX_BYTES + 1];
+/* What a device has in one lane. */
+struct stream {
     bool asked, told;
     int64_t next_due_ns;                       /* of its next batch, on the monotonic clock */
     struct vg_boot due[VGI_FLEET_WAITING_MAX]; /* ring: reading `seq` fell due at due[seq % MAX] */
     uint64_t made, handed, settled; /* sequence numbers of the lane begin at 1: seq = made */
+};
+
+struct device {
+    struct fleet *fleet;
+    struct vg_uplink *uplink;
+    char name[NAME_MAX_BYTES + 1];
+    struct stream streams[VG_UPLINK_LANES];
 };
 
 enum phase { CONNECTING, LOADING, WAITING, OVER };
@@ -36,7 +41,7 @@ struct fleet {
     const struct vg_clock *clock;
     struct vg_uplink_net *net;
     struct vg_uplink_options options;
-    enum vg_uplink_lane lane;
+    enum vg_uplink_lane first, last; /* the lanes in use */
     vg_timer_id tick;
     struct device *devices;
     size_t count, begun;
@@ -52,10 +57,11 @@ static void fetch(void *arg, enum vg_uplink_lane lane, size_t max)
 {
     (void)max;
     struct device *d = arg;
-    if (lane == d->fleet->lane) {
-        d->asked = true;
-        d->told = false;
-        if (d->made > d->handed) {
+    struct stream *st = &d->streams[lane];
+    if (lane >= d->fleet->first && lane <= d->fleet->last) {
+        st->asked = true;
+        st->told = false;
+        if (st->made > st->handed) {
             vg_loop_timer_in_ms(d->fleet->loop, d->fleet->tick, 0);
         }
     }
@@ -64,15 +70,15 @@ static void fetch(void *arg, enum vg_uplink_lane lane, size_t max)
 static void settle(void *arg, enum vg_uplink_lane lane, const struct vg_uplink_outcome *outcomes,
                    size_t count)
 {
-    (void)lane;
     struct device *d = arg;
     struct fleet *f = d->fleet;
+    struct stream *st = &d->streams[lane];
     struct vg_boot now = vg_now_boot(f->clock);
     for (size_t i = 0; i < count; i++) {
         switch (outcomes[i].fate) {
         case VG_UPLINK_DONE:
             vgi_tally_add(&f->tally,
-                          (now.ns - d->due[outcomes[i].seq % VGI_FLEET_WAITING_MAX].ns) / 1000);
+                          (now.ns - st->due[outcomes[i].seq % VGI_FLEET_WAITING_MAX].ns) / 1000);
             break;
         case VG_UPLINK_QUARANTINED:
             f->quarantined++;
@@ -81,7 +87,7 @@ static void settle(void *arg, enum vg_uplink_lane lane, const struct vg_uplink_o
             f->parked++;
             break;
         }
-        d->settled++;
+        st->settled++;
     }
 }
 
@@ -91,18 +97,20 @@ static bool synced(void *arg)
     return true; /* emulated devices believe the clock of this machine */
 }
 
-static void make_reading(const struct device *d, uint64_t seq, struct vg_uplink_row *row)
+static void make_reading(const struct device *d, enum vg_uplink_lane lane, uint64_t seq,
+                         struct vg_uplink_row *row)
 {
     const struct vgi_fleet_conf *conf = d->fleet->conf;
     struct vg_reading *r = &row->reading;
-    *row = (struct vg_uplink_row){.booted = true, .taken = d->due[seq % VGI_FLEET_WAITING_MAX]};
+    *row = (struct vg_uplink_row){.booted = true,
+                                  .taken = d->streams[lane].due[seq % VGI_FLEET_WAITING_MAX]};
     int len = snprintf(r->sensor, sizeof r->sensor, "%s.%u", d->name,
                        (unsigned)(seq % (uint64_t)conf->sensors));
     assert(len > 0 && (size_t)len < sizeof r->sensor);
     (void)len;
     r->store = d->fleet->store;
     r->seq = seq;
-    r->lane = conf->active ? VG_LANE_URGENT : VG_LANE_ROUTINE;
+    r->lane = lane == VG_UPLINK_URGENT ? VG_LANE_URGENT : VG_LANE_ROUTINE;
     r->has = VG_HAS_SMOKE | VG_HAS_TEMPERATURE | VG_HAS_MAX_TEMPERATURE;
     r->smoke = conf->active;
     r->temperature = 20.0 + (double)(seq % 50) / 10;
@@ -111,42 +119,49 @@ static void make_reading(const struct device *d, uint64_t seq, struct vg_uplink_
     row->taken.ns -= (int64_t)(VG_UPLINK_BATCH_MAX - seq % VG_UPLINK_BATCH_MAX) * VG_NS_PER_MS;
 }
 
-static void fall_due(struct fleet *f, struct device *d, struct vg_mono now)
+/* Between two batches of one lane of one device. */
+static int64_t every_ns(const struct fleet *f)
 {
-    int64_t batch = f->conf->batch;
-    int64_t every = (int64_t)((double)batch * (double)f->count * 1e9 / (double)f->conf->rate);
-    while (d->next_due_ns <= now.ns) {
-        struct vg_boot due = {vg_now_boot(f->clock).ns - (now.ns - d->next_due_ns)};
-        for (int64_t i = 0; i < batch; i++) {
-            if (d->made - d->settled >= VGI_FLEET_WAITING_MAX) {
+    return (int64_t)((double)(f->conf->batch * f->conf->lanes) * (double)f->count * 1e9 /
+                     (double)f->conf->rate);
+}
+
+static void fall_due(struct fleet *f, struct stream *st, struct vg_mono now)
+{
+    int64_t every = every_ns(f);
+    while (st->next_due_ns <= now.ns) {
+        struct vg_boot due = {vg_now_boot(f->clock).ns - (now.ns - st->next_due_ns)};
+        for (int64_t i = 0; i < f->conf->batch; i++) {
+            if (st->made - st->settled >= VGI_FLEET_WAITING_MAX) {
                 f->missed++;
                 continue;
             }
-            d->made++;
-            d->due[d->made % VGI_FLEET_WAITING_MAX] = due;
+            st->made++;
+            st->due[st->made % VGI_FLEET_WAITING_MAX] = due;
         }
-        d->next_due_ns += every;
+        st->next_due_ns += every;
     }
 }
 
-static void hand_over(struct fleet *f, struct device *d)
+static void hand_over(struct fleet *f, struct device *d, enum vg_uplink_lane lane)
 {
-    if (d->handed == d->made) {
+    struct stream *st = &d->streams[lane];
+    if (st->handed == st->made) {
         return;
     }
-    if (!d->asked) {
-        if (!d->told) {
-            d->told = true; /* it asks when its window is empty, which may be at once */
-            vg_uplink_notify(d->uplink, f->lane);
+    if (!st->asked) {
+        if (!st->told) {
+            st->told = true; /* it asks when its window is empty, which may be at once */
+            vg_uplink_notify(d->uplink, lane);
         }
         return;
     }
     size_t n = 0;
-    while (n < (size_t)f->conf->batch && d->handed < d->made) {
-        make_reading(d, ++d->handed, &f->rows[n++]);
+    while (n < (size_t)f->conf->batch && st->handed < st->made) {
+        make_reading(d, lane, ++st->handed, &f->rows[n++]);
     }
-    d->asked = false;
-    vg_uplink_rows(d->uplink, f->lane, f->rows, n);
+    st->asked = false;
+    vg_uplink_rows(d->uplink, lane, f->rows, n);
 }
 
 static size_t sessions(const struct fleet *f)
@@ -172,7 +187,9 @@ static void report(struct fleet *f)
         sum.sessions_lost += s->sessions_lost;
         sum.answers_wait += s->answers_wait;
         sum.answers_refused += s->answers_refused;
-        made += f->devices[i].made;
+        for (size_t l = f->first; l <= f->last; l++) {
+            made += f->devices[i].streams[l].made;
+        }
     }
     struct rusage usage;
     (void)getrusage(RUSAGE_SELF, &usage);
@@ -225,8 +242,11 @@ static void event(void *arg, enum vg_uplink_event what, size_t collector, int64_
 static bool all_settled(const struct fleet *f)
 {
     for (size_t i = 0; i < f->count; i++) {
-        if (f->devices[i].settled != f->devices[i].made) {
-            return false;
+        for (size_t l = f->first; l <= f->last; l++) {
+            const struct stream *st = &f->devices[i].streams[l];
+            if (st->settled != st->made) {
+                return false;
+            }
         }
     }
     return true;
@@ -244,11 +264,12 @@ static void connect_some(struct fleet *f, struct vg_mono now)
     }
     vg_log_info("load-begins", "devices=%zu sessions=%zu", f->count, sessions(f));
     f->load_began = now;
-    int64_t every =
-        (int64_t)((double)f->conf->batch * (double)f->count * 1e9 / (double)f->conf->rate);
-    for (size_t i = 0; i < f->count; i++) {
+    const int64_t streams = (int64_t)f->count * f->conf->lanes;
+    for (int64_t i = 0; i < streams; i++) {
         /* Spread over one period, so that the devices do not speak in chorus. */
-        f->devices[i].next_due_ns = now.ns + every * (int64_t)i / (int64_t)f->count;
+        struct device *d = &f->devices[i % (int64_t)f->count];
+        d->streams[f->first + (size_t)(i / (int64_t)f->count)].next_due_ns =
+            now.ns + every_ns(f) * i / streams;
     }
     enter(f, LOADING, vg_mono_add_ms(now, f->conf->duration_ms));
 }
@@ -265,11 +286,12 @@ static void on_tick(void *arg)
     case LOADING:
     case WAITING:
         for (size_t i = 0; i < f->count; i++) {
-            struct device *d = &f->devices[i];
-            if (f->phase == LOADING) {
-                fall_due(f, d, now);
+            for (size_t l = f->first; l <= f->last; l++) {
+                if (f->phase == LOADING) {
+                    fall_due(f, &f->devices[i].streams[l], now);
+                }
+                hand_over(f, &f->devices[i], (enum vg_uplink_lane)l);
             }
-            hand_over(f, d);
         }
         if (f->phase == LOADING && over) {
             enter(f, WAITING, vg_mono_add_ms(now, f->conf->grace_ms));
@@ -385,7 +407,9 @@ enum vg_err vgi_fleet_start(struct vg_loop *loop, void *conf, void **state, stru
     f->conf = conf;
     f->loop = loop;
     f->clock = vg_loop_clock(loop);
-    f->lane = f->conf->active ? VG_UPLINK_URGENT : VG_UPLINK_ROUTINE;
+    f->first = f->conf->active || f->conf->lanes == 2 ? VG_UPLINK_URGENT : VG_UPLINK_ROUTINE;
+    f->last = f->conf->lanes == 2 ? VG_UPLINK_ROUTINE : f->first;
+    static_assert(VG_UPLINK_URGENT < VG_UPLINK_ROUTINE, "the lanes in use are a range");
     size_t most = f->conf->devices > 0 ? (size_t)f->conf->devices : VGI_FLEET_DEVICES_MAX;
     raise_descriptor_limit();
     f->devices = calloc(most, sizeof *f->devices);

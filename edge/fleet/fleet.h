@@ -10,7 +10,7 @@
 #include "vigia/uplink.h"
 
 #define VGI_FLEET_DEVICES_MAX 20000
-/* Readings of one device that may wait; one more is counted as missed. */
+/* Readings of one device that may wait in a lane; one more is counted as missed. */
 #define VGI_FLEET_WAITING_MAX 256
 
 struct vgi_fleet_conf {
@@ -22,7 +22,8 @@ struct vgi_fleet_conf {
     int64_t sensors; /* of each device */
     int64_t duration_ms, grace_ms;
     int64_t ramp; /* handshakes begun per second */
-    bool active;  /* every reading is smoke, in the urgent lane */
+    int64_t lanes;
+    bool active; /* every reading is smoke, in the urgent lane */
     bool cid;
     char metrics_listen[128];
 };
