@@ -188,7 +188,9 @@ enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int3
     const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
     for (;;) {
         const enum vg_err rc = offsets_once(k, topic, partitions, count, spec, out, err);
-        if (rc != VG_E_AGAIN || vgi_now_ms() > until) {
+        /* A broker that comes back drops connections, and leads nothing at first (VG_E_IO). */
+        const bool may_pass = rc == VG_E_AGAIN || rc == VG_E_TIMEOUT || rc == VG_E_IO;
+        if (!may_pass || vgi_now_ms() > until) {
             return rc;
         }
         vgi_kafka_pause();
@@ -207,7 +209,13 @@ static enum vg_err with_metadata(struct vgi_kafka *k, const char *topic,
     if (rkt == NULL) {
         return vgi_kafka_fail(k, err, rd_kafka_last_error(), topic);
     }
+    const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
     rd_kafka_resp_err_t code = rd_kafka_metadata(k->admin, 0, rkt, &found, VGI_KAFKA_ADMIN_MS);
+    /* A broker that comes back drops its first connections. */
+    while (code == RD_KAFKA_RESP_ERR__TRANSPORT && vgi_now_ms() < until) {
+        vgi_kafka_pause();
+        code = rd_kafka_metadata(k->admin, 0, rkt, &found, VGI_KAFKA_ADMIN_MS);
+    }
     rd_kafka_topic_destroy(rkt);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         return vgi_kafka_fail(k, err, code, topic);
