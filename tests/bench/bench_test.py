@@ -28,7 +28,7 @@ def bench(*words):
 
 
 def reading(seq, due, device="d1", received=3, appended=5):
-    """A line of `bench_log urgent`, as vigia-fleet dates what it sends."""
+    """A line of `bench_log active`, as vigia-fleet dates what it sends."""
     return f"{device} {seq} {due - 64 + seq % 64} {due + received} {due + appended}"
 
 

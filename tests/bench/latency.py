@@ -18,6 +18,7 @@ def options(p):
     p.add_argument("--log", action="append", choices=LOGS, help="only this log; may be repeated")
     p.add_argument("--batch", action="append", type=int, choices=(1, 10), help="readings per datagram of the load; may be repeated")
     p.add_argument("--rate", type=int, help="readings/s of the load, instead of half the target")
+    p.add_argument("--lanes", type=int, default=1, choices=(1, 2), help="lanes that a device of the load uses")
     p.add_argument("--seconds", type=int, default=20)
     p.add_argument("--devices", type=int, default=32)
     p.add_argument("--repeats", type=int, default=1)
@@ -71,7 +72,7 @@ def check_stamps(rows):
         raise BenchError(f"vigia-fleet dates its readings otherwise than this measurement expects (received {-least} ms before they fell due)")
 
 
-def once(stage, log, batch, rate, devices, seconds):
+def once(stage, log, batch, rate, devices, seconds, lanes=1):
     echo = stage.echo_us()
     site = stage.site(f"latency-{log}-{batch}", log, devices + ACTIVE_DEVICES)
     names = (site.folder / "credentials").read_text().splitlines()
@@ -87,7 +88,8 @@ def once(stage, log, batch, rate, devices, seconds):
         pump = subprocess.Popen(["cat"], stdin=follower.stdout, stdout=out)
         stage.running.append(pump)
         meter = Meter(collector=collector.pid, alarm=alarm.pid, broker=site.broker_pids)
-        load = stage.fleet(site, credentials=site.folder / "load", rate=rate, batch=batch, duration=f"{seconds}s")
+        load = stage.fleet(site, credentials=site.folder / "load", rate=rate, batch=batch, duration=f"{seconds}s",
+                           **({"lanes": lanes} if lanes > 1 else {}))
         active = stage.fleet(site, credentials=site.folder / "active", rate=ACTIVE_PER_S, sensors=SENSORS, active="true",
                              duration=f"{max(1, seconds - 2)}s")
         told_active, told = stage.fleet_report(active, seconds), stage.fleet_report(load, seconds)
@@ -98,7 +100,7 @@ def once(stage, log, batch, rate, devices, seconds):
         stage.end(follower)
         pump.wait(20)
     seen = alarms((site.folder / "alarms").read_text().splitlines())
-    rows = stages(stage.helper("bench_log", "urgent", site.url), seen)
+    rows = stages(stage.helper("bench_log", "active", site.url), seen)
     stage.stop()
     if told_active["acknowledged"] == 0 or len(rows) < told_active["acknowledged"]:
         raise BenchError(f"{told_active['acknowledged']} active readings acknowledged, {len(rows)} alarms measured")
@@ -116,7 +118,7 @@ def run(stage, args):
     for repeat in range(args.repeats):
         for log in args.log or LOGS:
             for batch in args.batch or (1,):
-                one, values = once(stage, log, batch, args.rate or HALF_LOAD[batch], args.devices, args.seconds)
+                one, values = once(stage, log, batch, args.rate or HALF_LOAD[batch], args.devices, args.seconds, args.lanes)
                 runs.append({"repeat": repeat, **one})
                 samples.setdefault((log, batch), []).extend(values)
     print(f"\nDatagram to alarm: load from {args.devices} sessions beside {ACTIVE_PER_S} active readings/s, {args.seconds} s, {args.repeats} times, "
@@ -141,7 +143,7 @@ def summary(runs, samples, log, batch):
 def evidence(stage, args, rows):
     runs, samples = rows
     r = Result("bench-latency", "From the datagram to the alarm in the log", began=stage.began,
-               method=f"{args.devices} sessions send normal readings at the load named; {ACTIVE_DEVICES} more send {ACTIVE_PER_S} active readings/s, one per "
+               method=f"{args.devices} sessions send normal readings at the load named, {args.lanes} lane(s) each; {ACTIVE_DEVICES} more send {ACTIVE_PER_S} active readings/s, one per "
                       f"datagram, each of another sensor, and strikes = 1 makes each raise at once. The clock runs from when the reading fell due in "
                       "vigia-fleet (it is sent then or later, so waiting counts) until a follower that reads committed records only has the event "
                       f"`raised` in its hands; all on one clock. {args.seconds} s, {args.repeats} paired rounds, quantiles over all of them; "

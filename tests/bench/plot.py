@@ -58,7 +58,7 @@ def _frame(svg, ticks, unit, y):
 
 
 def bars(title, names, values, unit, marks=None, spread=None, series=None):
-    """One bar for each name. `values`: numbers, or with `series` one list of numbers for each of them, stacked. `marks`: a target across
+    """One bar for each name, which may have several lines. `values`: numbers, or with `series` one list of numbers for each of them, stacked. `marks`: a target across
     each bar; `spread`: (lowest, highest) of each."""
     svg = _Svg(title)
     stacks = values if series else [values]
@@ -87,7 +87,8 @@ def bars(title, names, values, unit, marks=None, spread=None, series=None):
         svg.text(middle, min(y(top), y(marks[i])) - 7 if near else y(top) - 7, text, anchor="middle", weight="bold", colour="#1a1a1a")
         if marks:
             svg.line(LEFT + slot * (i + 0.1), y(marks[i]), LEFT + slot * (i + 0.9), y(marks[i]), "#c0392b", 2, "6 4")
-        svg.text(middle, HEIGHT - BOTTOM + 20, name, anchor="middle")
+        for n, part in enumerate(name.split("\n")):
+            svg.text(middle, HEIGHT - BOTTOM + 18 + 14 * n, part, anchor="middle")
     if series:
         svg.legend(series, COLOURS)
     elif marks:

@@ -47,7 +47,7 @@ def pins(text):
     if text == "none":
         return {}
     if text == "auto":
-        # Two cores: the scheduler does it better than any fixed layout (bench pinning). More: the collector and the processor get one each.
+        # Two cores for four programs: nothing is pinned; `bench pinning` says what a fixed layout would carry. More: collector and processor get one each.
         if len(cores) < 4:
             return {}
         rest = set(cores[2:])

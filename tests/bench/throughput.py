@@ -11,18 +11,20 @@ COLUMNS = ("collector_us", "alarm_us", "broker_us", "fleet_us")
 def options(p):
     p.add_argument("--log", action="append", choices=LOGS, help="only this log; may be repeated")
     p.add_argument("--batch", action="append", type=int, choices=(1, 10), help="only so many readings per datagram")
+    p.add_argument("--lanes", action="append", type=int, choices=(1, 2), help="lanes that a device uses: requests it may have under way")
     p.add_argument("--seconds", type=int, default=8)
     p.add_argument("--devices", type=int, default=32)
     p.add_argument("--repeats", type=int, default=1)
 
 
-def once(stage, log, batch, devices, seconds, during=None):
+def once(stage, log, batch, devices, seconds, during=None, lanes=1):
     """One round; `during` is called with name -> processes once the load has begun."""
     echo = stage.echo_us()
     site = stage.site(f"{log}-{batch}", log, devices)
     collector, alarm = stage.collector(site), stage.alarm(site)
     meter = Meter(collector=collector.pid, alarm=alarm.pid, broker=site.broker_pids)
-    fleet = stage.fleet(site, rate=OFFERED[batch], batch=batch, duration=f"{seconds}s")
+    more = {"lanes": lanes} if lanes > 1 else {}
+    fleet = stage.fleet(site, rate=OFFERED[batch], batch=batch, duration=f"{seconds}s", **more)
     if during:
         stage.wait_figure(site, "collector", "vigia_collector_readings_total", 1)
         during({"collector": [collector.pid], "alarm": [alarm.pid], "broker": site.broker_pids, "fleet": [fleet.pid]})
@@ -36,7 +38,7 @@ def once(stage, log, batch, devices, seconds, during=None):
     us = {f"{k}_us": v / n * 1e6 for k, v in spent.items()}
     if log != "kafka":
         us["broker_us"] = None
-    return {"log": log, "per_datagram": batch, "acknowledged": n, "twice": held["readings"] - held["distinct"], "per_s": n / told["seconds"],
+    return {"log": log, "per_datagram": batch, "lanes": lanes, "acknowledged": n, "twice": held["readings"] - held["distinct"], "per_s": n / told["seconds"],
             **{k: us[k] for k in COLUMNS}, "echo_us": echo, "x_echo": us["collector_us"] / echo, "p50_ms": told["p50_ms"],
             "p99_ms": told["p99_ms"], **quiet}
 
@@ -46,29 +48,30 @@ def run(stage, args):
     for repeat in range(args.repeats):
         for log in args.log or LOGS:
             for batch in args.batch or (1, 10):
-                rows.append({"repeat": repeat, **once(stage, log, batch, args.devices, args.seconds)})
+                for lanes in args.lanes or (1,):
+                    rows.append({"repeat": repeat, **once(stage, log, batch, args.devices, args.seconds, lanes=lanes)})
     print(f"\nThroughput: {args.devices} sessions, {args.seconds} s, {args.repeats} times, {describe_pins(stage.pins)}; "
           "median; CPU time in µs per reading")
-    table(("log", "per datagram", "readings/s", "lowest", "highest", "collector", "processor", "broker", "fleet", "x echo", "p50 ms", "p99 ms",
+    table(("log", "per datagram", "lanes", "readings/s", "lowest", "highest", "collector", "processor", "broker", "fleet", "x echo", "p50 ms", "p99 ms",
            "others %"), [line(rows, *key) for key in keys(rows)])
     return rows
 
 
 def keys(rows):
-    return list(dict.fromkeys((r["log"], r["per_datagram"]) for r in rows))
+    return list(dict.fromkeys((r["log"], r["per_datagram"], r["lanes"]) for r in rows))
 
 
-def of(rows, log, batch, name):
-    return [r[name] for r in rows if (r["log"], r["per_datagram"]) == (log, batch)]
+def of(rows, log, batch, lanes, name):
+    return [r[name] for r in rows if (r["log"], r["per_datagram"], r["lanes"]) == (log, batch, lanes)]
 
 
-def line(rows, log, batch):
-    per_s = of(rows, log, batch, "per_s")
+def line(rows, log, batch, lanes):
+    per_s = of(rows, log, batch, lanes, "per_s")
     def us(name):
-        values = of(rows, log, batch, name)
+        values = of(rows, log, batch, lanes, name)
         return "-" if values[0] is None else f"{median(values):.2f}"
-    return (log, batch, f"{median(per_s):,.0f}", f"{min(per_s):,.0f}", f"{max(per_s):,.0f}", *map(us, COLUMNS),
-            *(f"{median(of(rows, log, batch, k)):.1f}" for k in ("x_echo", "p50_ms", "p99_ms", "other_pct")))
+    return (log, batch, lanes, f"{median(per_s):,.0f}", f"{min(per_s):,.0f}", f"{max(per_s):,.0f}", *map(us, COLUMNS),
+            *(f"{median(of(rows, log, batch, lanes, k)):.1f}" for k in ("x_echo", "p50_ms", "p99_ms", "other_pct")))
 
 
 def evidence(stage, args, rows):
@@ -78,20 +81,23 @@ def evidence(stage, args, rows):
                       "Counted are readings answered 2.04, and only if the log then holds every one of them. CPU time is that of the whole process "
                       "until the processor has caught up, divided by readings; an echo is one raw UDP datagram there and back.",
                not_covered="A network other than the loopback; a broker on a machine of its own; a disk slower than this one at a sync.")
-    for log, batch in keys(rows):
-        per_s = of(rows, log, batch, "per_s")
-        name = f"{log}, {batch} per datagram"
-        r.figure(f"{name}: throughput, median", round(median(per_s)), "readings/s", f"≥ {TARGET[batch]:,}", median(per_s) >= TARGET[batch])
+    most = max(x["lanes"] for x in rows)
+    for log, batch, lanes in keys(rows):
+        per_s = of(rows, log, batch, lanes, "per_s")
+        name = f"{log}, {batch} per datagram" + ("" if most == 1 else ", one lane" if lanes == 1 else ", both lanes")
+        # One lane has one request under way: there the round trip decides. The target is held against all that a session may do.
+        target = (f"≥ {TARGET[batch]:,}", median(per_s) >= TARGET[batch]) if lanes == most else (None, None)
+        r.figure(f"{name}: throughput, median", round(median(per_s)), "readings/s", *target)
         r.figure(f"{name}: lowest to highest", f"{min(per_s):,.0f} to {max(per_s):,.0f}", "readings/s")
         for program, key in zip(("collector", "processor", "broker", "fleet"), COLUMNS):
-            if of(rows, log, batch, key)[0] is not None:
-                r.figure(f"{name}: CPU time of the {program}", median(of(rows, log, batch, key)), "µs per reading")
-        r.figure(f"{name}: collector, in raw UDP echoes", median(of(rows, log, batch, "x_echo")), "echoes per reading")
+            if of(rows, log, batch, lanes, key)[0] is not None:
+                r.figure(f"{name}: CPU time of the {program}", median(of(rows, log, batch, lanes, key)), "µs per reading")
+        r.figure(f"{name}: collector, in raw UDP echoes", median(of(rows, log, batch, lanes, "x_echo")), "echoes per reading")
     r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rows]), "µs of CPU time")
     r.figure("other work on the machine meanwhile, most", max(x["other_pct"] for x in rows), "% of all cores")
     if args.result:
         write_csv(r.raw_file(args.result, "csv"), rows)
-        names = [f"{log} {batch}/datagram" for log, batch in keys(rows)]
+        names = [f"{log}\n{batch}/datagram" + ("" if most == 1 else "\none lane" if lanes == 1 else "\nboth lanes") for log, batch, lanes in keys(rows)]
         r.raw_file(args.result, "svg").write_text(bars(
             "Readings per second, by log and readings per datagram", names, [median(of(rows, *k, "per_s")) for k in keys(rows)], "readings/s",
             marks=[TARGET[k[1]] for k in keys(rows)], spread=[(min(of(rows, *k, "per_s")), max(of(rows, *k, "per_s"))) for k in keys(rows)]))

@@ -80,7 +80,7 @@ def run(stage, args):
     for log in args.log or LOGS:
         for batch in args.batch or (1, 10):
             found = {}
-            one = throughput.once(stage, log, batch, args.devices, args.seconds,
+            one = throughput.once(stage, log, batch, args.devices, args.seconds, lanes=max(args.lanes or (1,)),
                                   during=lambda pids: found.update(record(stage, pids, max(1, args.seconds - 2))))
             print(f"\n{log}, {batch} per datagram: {one['per_s']:,.0f} readings/s")
             for program, data in found.items():

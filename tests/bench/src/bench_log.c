@@ -3,7 +3,7 @@
  *   devices URL KEK COUNT FILE      enters d0 … and writes their credentials for vigia-fleet
  *   fill URL ROWS SENSORS PERMILLE  appends readings, PERMILLE of 1,000 of them active or OK
  *   count URL                       readings, and how many different ones by identity
- *   urgent URL                      of each reading of the urgent lane: device seq time received append, ms
+ *   active URL                      of each active reading: device seq time received append, ms
  *   follow URL                      each new alarm event: the wall clock in us as it was read, a blank, the event
  */
 #include "bench_log.h"
@@ -154,22 +154,22 @@ static void count_readings(const char *url)
            c.readings, c.distinct, c.heartbeats);
 }
 
-/* ---- urgent ---- */
+/* ---- active ---- */
 
-static void urgent_one(void *arg, const struct vg_dlog_record *record)
+static void active_one(void *arg, const struct vg_dlog_record *record)
 {
     static struct vg_reading r;
     (void)arg;
-    if (reading_of(record, &r) && r.lane == VG_LANE_URGENT) {
+    if (reading_of(record, &r) && vg_reading_active(&r)) {
         printf("%s %" PRIu64 " %" PRId64 " %" PRId64 " %" PRId64 "\n", r.device, r.seq, r.time_ms,
                r.received_ms, record->append_ms);
     }
 }
 
-static void urgent(const char *url)
+static void active(const char *url)
 {
     struct vg_dlog *log = bench_open(url);
-    read_all(log, VG_TOPIC_READINGS, urgent_one, NULL);
+    read_all(log, VG_TOPIC_READINGS, active_one, NULL);
     vg_dlog_close(log);
 }
 
@@ -214,7 +214,7 @@ static int usage(void)
 {
     fprintf(stderr,
             "usage: bench_log devices URL KEK COUNT FILE | fill URL ROWS SENSORS PERMILLE |\n"
-            "       count URL | urgent URL | follow URL\n");
+            "       count URL | active URL | follow URL\n");
     return VG_EXIT_USAGE;
 }
 
@@ -233,8 +233,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "count") == 0) {
         count_readings(argv[2]);
-    } else if (strcmp(verb, "urgent") == 0) {
-        urgent(argv[2]);
+    } else if (strcmp(verb, "active") == 0) {
+        active(argv[2]);
     } else if (strcmp(verb, "follow") == 0) {
         follow(argv[2]);
     } else {
