@@ -138,16 +138,14 @@ class Agent(Program):
         copy = self.folder / "copy"
         shutil.rmtree(copy, ignore_errors=True)
         copy.mkdir()
-        for name in ("buffer.db", "buffer.db-wal"):
+        for name in ("buffer.db", "buffer.db-wal", "buffer.db-journal"):
             if (self.folder / name).exists():
                 shutil.copy(self.folder / name, copy / name)
         try:
             with sqlite3.connect(copy / "buffer.db") as db:
+                if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                    return []  # killed before it had made its first file
                 rows = db.execute("SELECT lane, store, seq FROM rows JOIN epochs USING (epoch)").fetchall()
-        except sqlite3.OperationalError as why:
-            if "no such table" in str(why):
-                return []  # killed before it had made its first file
-            raise
         finally:
             shutil.rmtree(copy, ignore_errors=True)
         return [(lane, store & (2**64 - 1), seq) for lane, store, seq in rows]
