@@ -159,7 +159,7 @@ class Stage:
 
     # --- a site
 
-    def site(self, name, log, devices=0):
+    def site(self, name, log, devices=0, partitions=4):
         folder = self.dir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -173,7 +173,7 @@ class Stage:
             if out.returncode != 0:
                 raise BenchError("the Kafka broker did not start")
             site.url = "kafka:" + dict(line.split("=", 1) for line in out.stdout.splitlines() if "=" in line)["bootstrap"]
-            words = ["--log", site.url, "--replication", "1", "--partitions", "4"]
+            words = ["--log", site.url, "--replication", "1", "--partitions", str(partitions)]
             site.broker_pids = [int(p.read_text().split()[0]) for p in (folder / "kafka").rglob("pid")]
         subprocess.run([str(self.bin / "vigia"), "init", "--dir", folder / "site", "--listen", f"127.0.0.1:{site.port}", *words],
                        check=True, stderr=subprocess.DEVNULL, timeout=120)

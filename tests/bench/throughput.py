@@ -12,15 +12,16 @@ def options(p):
     p.add_argument("--log", action="append", choices=LOGS, help="only this log; may be repeated")
     p.add_argument("--batch", action="append", type=int, choices=(1, 10), help="only so many readings per datagram")
     p.add_argument("--lanes", action="append", type=int, choices=(1, 2), help="lanes that a device uses: requests it may have under way")
+    p.add_argument("--partitions", type=int, default=1, help="of the readings on Kafka; one broker answers and syncs each by itself")
     p.add_argument("--seconds", type=int, default=8)
     p.add_argument("--devices", type=int, default=32)
     p.add_argument("--repeats", type=int, default=1)
 
 
-def once(stage, log, batch, devices, seconds, during=None, lanes=1):
+def once(stage, log, batch, devices, seconds, during=None, lanes=1, partitions=1):
     """One round; `during` is called with name -> processes once the load has begun."""
     echo = stage.echo_us()
-    site = stage.site(f"{log}-{batch}", log, devices)
+    site = stage.site(f"{log}-{batch}", log, devices, partitions)
     collector, alarm = stage.collector(site), stage.alarm(site)
     meter = Meter(collector=collector.pid, alarm=alarm.pid, broker=site.broker_pids)
     more = {"lanes": lanes} if lanes > 1 else {}
@@ -49,8 +50,9 @@ def run(stage, args):
         for log in args.log or LOGS:
             for batch in args.batch or (1, 10):
                 for lanes in args.lanes or (1,):
-                    rows.append({"repeat": repeat, **once(stage, log, batch, args.devices, args.seconds, lanes=lanes)})
-    print(f"\nThroughput: {args.devices} sessions, {args.seconds} s, {args.repeats} times, {describe_pins(stage.pins)}; "
+                    rows.append({"repeat": repeat, **once(stage, log, batch, args.devices, args.seconds, lanes=lanes,
+                                                          partitions=args.partitions)})
+    print(f"\nThroughput: {args.devices} sessions, partitions on Kafka: {args.partitions}, {args.seconds} s, {args.repeats} times, {describe_pins(stage.pins)}; "
           "median; CPU time in µs per reading")
     table(("log", "per datagram", "lanes", "readings/s", "lowest", "highest", "collector", "processor", "broker", "fleet", "x echo", "p50 ms", "p99 ms",
            "others %"), [line(rows, *key) for key in keys(rows)])
@@ -77,7 +79,8 @@ def line(rows, log, batch, lanes):
 def evidence(stage, args, rows):
     r = Result("bench-throughput", "Readings per second into either log, with what they cost", began=stage.began,
                method=f"vigia-fleet with {args.devices} DTLS sessions offers more than the path takes for {args.seconds} s, to a real collector on "
-                      f"the log, while a real alarm processor follows; {args.repeats} paired rounds, the median counts; {describe_pins(stage.pins)}. "
+                      f"the log, while a real alarm processor follows; Kafka is one broker that syncs every append (flush.messages=1), "
+                      f"partitions: {args.partitions}; {args.repeats} paired rounds, the median counts; {describe_pins(stage.pins)}. "
                       "Counted are readings answered 2.04, and only if the log then holds every one of them. CPU time is that of the whole process "
                       "until the processor has caught up, divided by readings; an echo is one raw UDP datagram there and back.",
                not_covered="A network other than the loopback; a broker on a machine of its own; a disk slower than this one at a sync.")
