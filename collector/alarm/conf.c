@@ -15,7 +15,7 @@ static const struct vg_conf_item items[] = {
                    "same after a restart."),
     VG_CONF_INT(struct vgi_alarm_conf, max_sensors, "processor", "max_sensors", "100000", 1,
                 1 << 26, "sensors",
-                "Sensors of one partition that are followed, about 1.3 kB each; the active "
+                "Sensors of one partition that are followed, about 2.1 kB each; the active "
                 "readings of one more are told as late_activity."),
     VG_CONF_INT(struct vgi_alarm_conf, max_devices, "processor", "max_devices", "100000", 1,
                 10000000, "devices", "Devices that are known."),

@@ -8,7 +8,7 @@ import copy
 import json
 import sys
 
-STORES = 8
+STORES = 32
 NEVER = float("inf")
 READING_TYPES = ("motion", "smoke", "temperature")
 ALL_TYPES = READING_TYPES + ("silence", "device", "storage", "collector")

@@ -31,7 +31,7 @@ def sequence(rng):
     now = 1000
     next_seq = {}
     sent = []
-    stores = [f"{rng.getrandbits(64):x}" for _ in range(rng.choice((1, 2, 12)))]
+    stores = [f"{rng.getrandbits(64):x}" for _ in range(rng.choice((1, 2, 12, 60)))]
     for _ in range(rng.randrange(5, 120)):
         now += rng.choice((0, 0, 1, 5, 10, 30, 80))
         kind = rng.random()

@@ -11,7 +11,7 @@
 
 #define SENSORS_MAX    (SIM_DEVICES_MAX * SIM_SENSORS_MAX)
 #define STRIKES        3
-#define STORES         8
+#define STORES         32
 #define CLOCK_SLACK_MS 120000
 #define LONG_AGO       INT64_MIN
 
@@ -240,7 +240,7 @@ static void ok(struct sim_expect *x, struct sensor *s, int64_t time)
     s->ok_ms = time > s->ok_ms ? time : s->ok_ms;
 }
 
-/* Whether the store is among the eight with the newest readings, or is so now. */
+/* Whether the store is among the 32 with the newest readings, or is so now. */
 static bool known_store(struct sensor *s, const struct sim_record *r, int64_t time)
 {
     int64_t judged = time < r->received_ms ? time : r->received_ms;

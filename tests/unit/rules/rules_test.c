@@ -121,7 +121,7 @@ static void a_state_that_is_not_one_is_refused(void **unused)
 
 static void a_state_with_more_stores_than_are_kept_is_refused(void **unused)
 {
-    char json[2048];
+    char json[4096];
     size_t len = (size_t)snprintf(json, sizeof(json), "{\"v\":1,\"sensor\":\"s\",\"stores\":[");
     struct vg_rules_state s;
     (void)unused;

@@ -15,8 +15,10 @@
 
 #include "vigia/reading.h"
 
-#define VG_STRIKES_MAX      10 /* greatest [rules] strikes */
-#define VG_RULES_STORES_MAX 8  /* buffers of a sensor's device that are remembered */
+#define VG_STRIKES_MAX 10 /* greatest [rules] strikes */
+/* Buffers of a sensor's device that are remembered. The agent begins one at each start, and after an
+ * outage the readings of all its starts come together. */
+#define VG_RULES_STORES_MAX 32
 #define VG_NEVER_MS         INT64_MAX
 #define VG_LONG_AGO_MS      INT64_MIN /* "has not happened yet" */
 
