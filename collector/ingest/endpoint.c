@@ -16,8 +16,12 @@
 #define DATAGRAM_MAX 1400
 static_assert(VG_BODY_MAX + 200 <= DATAGRAM_MAX, "a request with the largest body fits a datagram");
 
+/* libcoap opens a socket that it cannot answer from, and tells nobody but this line. */
+static bool alerted;
+
 static void on_libcoap_line(coap_log_t level, const char *message)
 {
+    alerted = alerted || level <= COAP_LOG_ALERT;
     size_t len = strcspn(message, "\n");
     char line[160];
 
@@ -328,8 +332,12 @@ enum vg_err vgi_endpoint_open(struct vgi_collector *c, struct vg_error *err)
         coap_address_init(&address);
         address.size = at->ai_addrlen;
         memcpy(&address.addr, at->ai_addr, at->ai_addrlen);
+        alerted = false;
         coap_endpoint_t *endpoint = coap_new_endpoint(c->coap, &address, COAP_PROTO_DTLS);
-        if (endpoint != NULL) {
+        if (endpoint != NULL && alerted) {
+            rc = vg_fail(err, VG_E_IO, "collector.listen: %s: its socket cannot be set up",
+                         c->conf->listen);
+        } else if (endpoint != NULL) {
             coap_endpoint_set_default_mtu(endpoint, DATAGRAM_MAX);
         } else {
             rc = vg_fail(err, VG_E_IO, "collector.listen: %s: cannot be opened: %s",

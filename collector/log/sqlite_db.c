@@ -16,6 +16,33 @@
 #define BUSY_TRIES   500
 #define BUSY_SLOW_US 1000
 
+/* A file that cannot be opened: what is wrong with it as configured, or what the machine lacks for
+ * now. */
+static enum vg_err cannot_open(int rc, int number)
+{
+    switch (rc & 0xff) {
+    case SQLITE_NOMEM:
+        return VG_E_NOMEM;
+    case SQLITE_CANTOPEN: {
+        const enum vg_err code = vg_err_of_errno(number);
+        return number == 0 || code == VG_E_NOTFOUND ? VG_E_DENIED : code;
+    }
+    case SQLITE_IOERR:
+        return VG_E_IO;
+    default:
+        return VG_E_DENIED;
+    }
+}
+
+static enum vg_err open_failed(const char *path, sqlite3 *db, struct vg_error *err)
+{
+    const enum vg_err code =
+        db == NULL ? VG_E_NOMEM
+                   : cannot_open(sqlite3_extended_errcode(db), sqlite3_system_errno(db));
+    return vg_fail(err, code, "%s: cannot be opened: %s", path,
+                   db == NULL ? "no memory" : sqlite3_errmsg(db));
+}
+
 enum vg_err vgi_db_fail(sqlite3 *db, const char *doing, struct vg_error *err)
 {
     const int rc = sqlite3_extended_errcode(db);
@@ -34,9 +61,12 @@ enum vg_err vgi_db_fail(sqlite3 *db, const char *doing, struct vg_error *err)
         break;
     case SQLITE_READONLY:
     case SQLITE_PERM:
-    case SQLITE_CANTOPEN:
     case SQLITE_AUTH:
         code = VG_E_DENIED;
+        break;
+    case SQLITE_CANTOPEN:
+        code = cannot_open(rc, sqlite3_system_errno(db));
+        code = code == VG_E_DENIED ? code : VG_E_FATAL;
         break;
     case SQLITE_NOTADB:
         return vg_fail(err, VG_E_VERSION, "%s: is not a log of Vigía (not a database)", path);
@@ -183,8 +213,7 @@ static enum vg_err read_owner(const char *path, int mode, bool alone, bool *fres
     uri_of(path, alone, uri, sizeof uri);
     if (sqlite3_open_v2(uri, &db, mode | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_URI, NULL) !=
         SQLITE_OK) {
-        const enum vg_err rc = vg_fail(err, VG_E_DENIED, "%s: cannot be opened: %s", path,
-                                       db == NULL ? "no memory" : sqlite3_errmsg(db));
+        const enum vg_err rc = open_failed(path, db, err);
         sqlite3_close(db);
         return rc;
     }
@@ -350,7 +379,7 @@ enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct 
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK) {
-        rc = vgi_db_fail(db, "open", err);
+        rc = open_failed(path, db, err);
     } else if (sqlite3_db_readonly(db, "main") == 1) {
         rc = vg_fail(err, VG_E_DENIED, "%s: may not be written", path);
     } else {

@@ -3,9 +3,26 @@
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdlib.h>
 
 #define DEPTH_MAX 8
+
+/* cJSON gives NULL for text that is no JSON and for memory that is not there. An entry refused for
+ * the second reason would take a good device away. */
+static _Thread_local bool no_memory;
+
+static void *allocate(size_t size)
+{
+    void *p = malloc(size);
+    no_memory = no_memory || p == NULL;
+    return p;
+}
+
+static void take_hooks(void)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = allocate, .free_fn = free});
+}
 
 struct vg_device *vg_device_new(void)
 {
@@ -332,12 +349,16 @@ enum vg_err vg_device_decode(struct vg_span json, struct vg_device *out, struct 
     if (device == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for a device entry");
     }
+    static pthread_once_t hooks = PTHREAD_ONCE_INIT;
     const char *end = NULL;
+    pthread_once(&hooks, take_hooks);
+    no_memory = false;
     cJSON *root = cJSON_ParseWithLengthOpts(json.at, json.len, &end, 0);
-    enum vg_err rc = root == NULL
-                         ? vg_fail_at(err, VG_E_INVALID, end == NULL ? 0 : (size_t)(end - json.at),
-                                      "device entry is not JSON")
-                         : decode_root(root, device, err);
+    enum vg_err rc =
+        root == NULL && no_memory ? vg_fail(err, VG_E_NOMEM, "no memory for a device entry")
+        : root == NULL ? vg_fail_at(err, VG_E_INVALID, end == NULL ? 0 : (size_t)(end - json.at),
+                                    "device entry is not JSON")
+                       : decode_root(root, device, err);
     cJSON_Delete(root);
     if (rc == VG_OK) {
         memcpy(out, device, sizeof(*device) + device->pattern_count * sizeof(device->patterns[0]));

@@ -419,9 +419,12 @@ static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
     case SQLITE_PERM:
         class = VG_E_DENIED;
         break;
-    case SQLITE_CANTOPEN:
-        return vg_fail(err, VG_E_NOTFOUND, "%s: %s; accepted: a file in a folder that exists",
-                       s->path, s->db == NULL ? text : strerror(sqlite3_system_errno(s->db)));
+    case SQLITE_CANTOPEN: {
+        int number = s->db == NULL ? 0 : sqlite3_system_errno(s->db);
+        class = number == 0 ? VG_E_NOTFOUND : vg_err_of_errno(number);
+        return vg_fail(err, class, "%s: %s; accepted: a file in a folder that exists", s->path,
+                       s->db == NULL ? text : strerror(number));
+    }
     case SQLITE_TOOBIG:
         return vg_fail(err, VG_E_FULL,
                        "%s: opened %lld times while readings waited; accepted: a new file", s->path,

@@ -17,14 +17,24 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "support"), str(ROOT / "tests" / "checker")]
+sys.path[:0] = [str(ROOT / "tests" / part) for part in ("support", "checker", "evidence")]
 import checker  # noqa: E402
 from ports import free_port  # noqa: E402
+from result import Result  # noqa: E402
 
 PATIENCE_S = 60
 QUIET = {"ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
          "LSAN_OPTIONS": "exitcode=98"}
 SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion `", "WARNING: ThreadSanitizer")
+
+
+def make():
+    """Builds what the sweeps run: the programs with fault points, and the plain ones with the tests' helpers."""
+    for preset in ("host", "faults"):
+        for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, "-j", str(os.cpu_count())]):
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
+            if done.returncode != 0:
+                sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{(done.stdout + done.stderr)[-2000:]}")
 
 
 class Failure(Exception):
@@ -101,7 +111,8 @@ class Site:
         self.dir.mkdir(parents=True)
         init = ["init", "--dir", self.site, "--listen", f"127.0.0.1:{self.port}"]
         if self.log != "sqlite":
-            init += ["--log", self.log, "--replication", "1", "--partitions", "2"]
+            # A tenant of its own: several sites may share a broker.
+            init += ["--log", self.log, "--replication", "1", "--partitions", "2", "--set", f"log.prefix={self.dir.name.replace('_', '-')}."]
         self.run(self.plain / "bin" / "vigia", *init)
         self.cli("device", "add", "pi", "--sensor", "p*", "--period", "1h", "--collector", f"127.0.0.1:{self.port}", "--out",
                  self.dir / "pi.ini")
