@@ -182,6 +182,14 @@ def the_same_record_twice_is_harmless(run):
     assert out["ok"] and out["figures"]["delivered again"] == 1, out
 
 
+def a_repeat_whose_agent_has_learnt_the_time_meanwhile_is_harmless(run):
+    at = run.readings.index(run.reading("smoke-1", 4900))
+    run.readings.insert(at + 1, copy.deepcopy(run.readings[at]))
+    run.readings[at + 1]["value"].update(quality="unsynced", time_ms=START + 4000)
+    out = run.judged()
+    assert out["ok"] and out["figures"]["delivered again"] == 1, out
+
+
 def a_repeat_that_is_counted_as_a_strike_is_found(run):
     """The log holds the second strike twice, and the processor raised on the repeat."""
     at = run.readings.index(run.reading("smoke-1", 4900))

@@ -153,8 +153,11 @@ class _Records:
 
     @staticmethod
     def same_but_time(a, b):
-        """A reading sent again after a clock step, or as an age, has the same identity and content under another time."""
-        free = ("received_ms", "time_ms")
+        """A reading sent again after a clock step, as an age, or when its agent has learnt the time meanwhile, has the same identity
+        and content under another time."""
+        free = ["received_ms", "time_ms"]
+        if {a.get("quality"), b.get("quality")} == {"synced", "unsynced"}:
+            free.append("quality")
         return {k: v for k, v in a.items() if k not in free} == {k: v for k, v in b.items() if k not in free}
 
     def holes(self):
