@@ -46,7 +46,8 @@ static void note_place(const struct vg_conf_origins *origins, const char *key,
 
 static enum vg_err parse(const char *path, struct provision *out, struct vg_error *err)
 {
-    const struct vg_conf_sources from = {.file = path, .ignore_environment = true};
+    const struct vg_conf_sources from = {
+        .file = path, .ignore_environment = true, .self_contained = true};
     struct vg_conf_origins *origins;
     enum vg_err e = vg_conf_load_traced(&table, &from, out, &origins, err);
     if (e == VG_OK) {

@@ -362,7 +362,11 @@ enum vg_err vg_conf_load_traced(const struct vg_conf_table *table,
         return vg_fail(err, VG_E_NOMEM, "no memory to load the configuration");
     }
     memset(object, 0, table->object_size);
-    *load = (struct load){.table = table, .object = object, .err = err, .origins = o};
+    *load = (struct load){.table = table,
+                          .object = object,
+                          .err = err,
+                          .self_contained = from->self_contained,
+                          .origins = o};
     enum vg_err code = load_all(load, from);
     if (load->file != NULL) {
         fclose(load->file);

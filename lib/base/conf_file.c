@@ -111,6 +111,10 @@ static enum vg_err include_file(struct load *load, const char *place, const char
     int main_line = load->line;
     enum vg_err code;
 
+    if (load->self_contained) {
+        return vg_fail(load->err, VG_E_INVALID,
+                       "%s: include: this file has to say everything itself", place);
+    }
     if (load->included[0] != '\0') {
         return vg_fail(load->err, VG_E_INVALID, "%s: include: an included file includes no other",
                        place);

@@ -39,6 +39,7 @@ struct load {
     int line;
     const char *shown_file;
     char included[PATH_MAX]; /* empty: the main file is being read */
+    bool self_contained;     /* no include */
     struct vg_conf_origins *origins;
     char file_folder[PATH_MAX], work_folder[PATH_MAX];
 };

@@ -80,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     /* The agent goes on only with a key of this form: see edge/agent/conf.c. */
     size_t digits = strspn(conf.psk, "0123456789abcdefABCDEF");
+    require(conf.psk[0] != '\0');
     if (digits < 32 || digits > 64 || digits % 2 != 0 || conf.psk[digits] != '\0') {
         return 0;
     }

@@ -208,6 +208,14 @@ def a_provisioning_file_is_enough_and_its_mode_is_checked(rig):
     refuse(rig, bare, "pi-42.ini", "640")
     os.chmod(path, 0o600)
     refuse(rig, {**bare, "device.name": "other"}, "device.name", "provisioning")
+    # Its key would stay where it was included from, and the path would be another once the file is moved.
+    with open(os.open(rig.path("elsewhere.ini"), os.O_WRONLY | os.O_CREAT, 0o600), "w") as f:
+        f.write("include = pi-42.ini\n")
+    refuse(rig, {**bare, "device.provisioning": "elsewhere.ini"}, "elsewhere.ini:1", "include")
+    # An empty key is found everywhere: wiping it would never end.
+    with open(rig.path("elsewhere.ini"), "w") as f:
+        f.write("[device]\nname = pi-42\n[uplink]\ncollectors = 127.0.0.1:5684\npsk =\n")
+    refuse(rig, {**bare, "device.provisioning": "elsewhere.ini", "uplink.psk_file": "psk"}, "elsewhere.ini:5: uplink.psk")
     with open(rig.path("edge.ini"), "w") as f:
         f.write("[device]\nprovisioning = pi-42.ini\n[source sim]\nscenario = story.scenario\n")
     r = subprocess.run([EDGE, "--config", rig.path("edge.ini"), "--check-config"], timeout=20, capture_output=True,

@@ -121,6 +121,22 @@ static void an_empty_include_is_refused(void **state)
     assert_non_null(strstr(err.text, "main.ini:1: include"));
 }
 
+static void a_file_that_came_from_outside_includes_nothing(void **state)
+{
+    struct object object;
+    struct vg_error err = {0};
+    char path[128];
+    const struct vg_conf_sources from = {
+        .file = path, .ignore_environment = true, .self_contained = true};
+
+    (void)state;
+    put("shared.ini", "[log]\nurl = x\n");
+    put("main.ini", "include = shared.ini\n");
+    (void)snprintf(path, sizeof(path), "%s/main.ini", folder);
+    assert_int_equal(vg_conf_load(&table, &from, &object, &err), VG_E_INVALID);
+    assert_non_null(strstr(err.text, "main.ini:1: include"));
+}
+
 static int make_folder(void **state)
 {
     (void)state;
@@ -148,6 +164,7 @@ int main(void)
         cmocka_unit_test(a_missing_included_file_names_both),
         cmocka_unit_test(an_included_file_includes_no_other),
         cmocka_unit_test(an_empty_include_is_refused),
+        cmocka_unit_test(a_file_that_came_from_outside_includes_nothing),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

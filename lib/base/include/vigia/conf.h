@@ -148,6 +148,7 @@ struct vg_conf_sources {
     size_t set_count;
     bool allow_missing; /* required items without a value stay zero (one-shot modes, templates) */
     bool ignore_environment; /* for tests */
+    bool self_contained;     /* "include" is refused: a file that came from outside */
 };
 
 /* Fills `object` (object_size bytes, zeroed first). On failure the object is not to be used and
