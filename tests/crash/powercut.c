@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -86,12 +87,22 @@ static void remove_tree(const char *folder, bool itself)
 }
 
 static pid_t owner; /* of home */
+static pid_t workers[JOBS_MAX];
 
+/* Ends the processes that check, then removes what they worked in. */
 static void clean_up(void)
 {
-    if (home[0] != '\0' && getpid() == owner) {
-        remove_tree(home, true);
+    if (home[0] == '\0' || getpid() != owner) {
+        return;
     }
+    for (size_t job = 0; job < JOBS_MAX; job++) {
+        if (workers[job] > 0) {
+            (void)kill(workers[job], SIGKILL);
+            (void)waitpid(workers[job], NULL, 0);
+            workers[job] = 0;
+        }
+    }
+    remove_tree(home, true);
 }
 
 static void on_signal(int number)
@@ -221,21 +232,24 @@ static void work(const struct options *o, const void *ledger, const struct crash
 static void work_all(const struct options *o, const void *ledger, const struct crash_disk *d,
                      struct tally *tallies)
 {
-    pid_t pids[JOBS_MAX];
     for (size_t job = 1; job < o->jobs; job++) {
-        pids[job] = fork();
-        if (pids[job] == 0) {
+        workers[job] = fork();
+        if (workers[job] == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
             work(o, ledger, d, job, &tallies[job]);
             _exit(0);
         }
-        if (pids[job] < 0) {
+        if (workers[job] < 0) {
             cut_stop("fork: %s", strerror(errno));
         }
     }
     work(o, ledger, d, 0, &tallies[0]);
     for (size_t job = 1; job < o->jobs; job++) {
         int status = 0;
-        if (waitpid(pids[job], &status, 0) != pids[job] || status != 0) {
+        const pid_t ended = waitpid(workers[job], &status, 0);
+        const bool good = ended == workers[job] && status == 0;
+        workers[job] = 0;
+        if (!good) {
             cut_stop("a checking process ended with status %d", status);
         }
     }
