@@ -28,7 +28,8 @@
 #define BATCH          1024
 #define DEADLINES_MAX  2048
 #define BATCHES_A_TURN 16
-#define PACE_MS        10    /* between two turns that the log wakes */
+#define PACE_MS        10 /* between two turns that the log wakes */
+#define URGENT_MS      20 /* that an event waits for its commit at most, while there is a backlog */
 #define COMMIT_RECORDS 4096  /* commit when so many wait, whatever the time */
 #define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
 #define COMMIT_AGAIN   50    /* ms between two tries of it */
@@ -70,7 +71,7 @@ struct alarm {
     bool commit_waits; /* refused for now */
     bool failed;       /* the program ends */
     size_t deadlines_left;
-    struct vg_mono commit_due, give_up;
+    struct vg_mono commit_due, urgent_due, give_up;
     uint64_t seed;
     struct vg_reading reading;
     struct vg_dlog_record records[BATCH];
@@ -110,7 +111,11 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
         return;
     }
     vgi_metrics_event(event->kind);
-    p->alarm->urgent = true;
+    struct alarm *a = p->alarm;
+    if (!a->urgent) {
+        a->urgent = true;
+        a->urgent_due = vg_mono_add_ms(vg_now_mono(vg_loop_clock(a->loop)), URGENT_MS);
+    }
     append(p->alarm, VG_TOPIC_ALARMS, p->number, vg_span_str(event->sensor), vg_span(json, len));
     if (VG_FAULT(ALARM_OUTPUT)) {
         p->alarm->broken = true;
@@ -342,7 +347,8 @@ static void commit(struct alarm *a)
     a->commit_due = vg_mono_add_ms(now, a->conf->commit_ms);
 }
 
-static void commit_if_due(struct alarm *a)
+/* An event commits at once, or with a backlog (whose next batch has one too) a little later. */
+static void commit_if_due(struct alarm *a, bool backlog)
 {
     size_t waiting = vg_dlog_processor_pending(a->processor);
     for (int32_t i = 0; i < a->part_count; i++) {
@@ -353,8 +359,9 @@ static void commit_if_due(struct alarm *a)
     if (!a->uncommitted && !a->broken && waiting == 0) {
         return;
     }
-    if (a->urgent || a->broken || waiting >= COMMIT_RECORDS ||
-        vg_now_mono(vg_loop_clock(a->loop)).ns >= a->commit_due.ns) {
+    const int64_t now_ns = vg_now_mono(vg_loop_clock(a->loop)).ns;
+    const bool urgent = a->urgent && (!backlog || now_ns >= a->urgent_due.ns);
+    if (urgent || a->broken || waiting >= COMMIT_RECORDS || now_ns >= a->commit_due.ns) {
         commit(a);
     }
 }
@@ -412,7 +419,7 @@ static bool batch(struct alarm *a)
     }
     a->devices_changed = false;
     if (!a->failed) {
-        commit_if_due(a);
+        commit_if_due(a, got == BATCH);
     }
     return got > 0 || a->deadlines_left == 0;
 }
