@@ -64,6 +64,17 @@ void vg_program_locate(struct vg_error *err)
     vg_conf_locate(origins, err);
 }
 
+/* A library may end the process by itself: libcoap's hash tables do, when they get no memory. That
+ * end is told and counted like one of our own. */
+static void on_foreign_exit(void)
+{
+    if (running != NULL) {
+        vg_log_error("ended-by-library",
+                     "reason=\"a library called exit(): no memory, most likely\"");
+        _exit(VG_EXIT_FAIL);
+    }
+}
+
 static int exit_code_of(enum vg_err code)
 {
     switch (code) {
@@ -291,6 +302,7 @@ static int run_program(struct run *run)
     }
     if (code == VG_OK) {
         running = run;
+        (void)atexit(on_foreign_exit);
         code = program->start(run->loop, program->conf, &run->state, &err);
         run->started = code == VG_OK;
     }
