@@ -145,6 +145,8 @@ def a_fleet_gets_every_reading_acknowledged(rig):
             key = "%064x" % (i + 1)
             f.write("fleet-%d %s\n" % (i, key))
             rig.fixture("device", rig.url, rig.path("kek"), "fleet-%d" % i, "1", "active", key, "fleet-%d.*" % i)
+    # A device that the collector does not know yet is refused, and shakes hands again.
+    wait_for("the devices are known", lambda: (figures(collector) or {}).get("vigia_collector_devices", 0) >= 6)
     sets = {"fleet.collectors": "127.0.0.1:%d" % collector.port, "fleet.credentials": rig.path("fleet.keys"),
             "fleet.rate": "200", "fleet.batch": "10", "fleet.duration": "2s"}
     r = subprocess.run([FLEET, *[x for k, v in sets.items() for x in ("--set", "%s=%s" % (k, v))]], timeout=90,
