@@ -40,7 +40,8 @@ struct sim {
     int64_t *last_message; /* per sensor: the moment of its last message, so that its period does
                               not speak twice */
     size_t heap_len;
-    int ledger; /* -1: none */
+    int ledger;    /* -1: none */
+    int unwritten; /* why the ledger could not be written, to be told by the next read */
 };
 
 /* ---- heap, earliest first; equal times in the order of sensor, then event ---- */
@@ -395,6 +396,12 @@ static enum vg_err sim_read(void *self, struct vg_sample *out, size_t max, size_
     int64_t now = boot_ms(s->clock) - s->start_boot_ms;
     size_t n = 0;
 
+    if (s->unwritten != 0) {
+        enum vg_err code =
+            vg_fail(err, VG_E_IO, "the ledger cannot be written: %s", strerror(s->unwritten));
+        s->unwritten = 0;
+        return code;
+    }
     while (n < max && s->heap_len > 0 && s->heap[0].at_ms <= now &&
            s->heap[0].at_ms < s->story.end_ms) {
         struct due d = pop(s);
@@ -417,6 +424,11 @@ static enum vg_err sim_read(void *self, struct vg_sample *out, size_t max, size_
         if (said) {
             enum vg_err code = note(s, &d, &sample->reading, err);
 
+            if (code != VG_OK && n > 0) {
+                s->unwritten =
+                    errno != 0 ? errno : EIO; /* what is in the ledger already, is said */
+                break;
+            }
             if (code != VG_OK) {
                 return code;
             }

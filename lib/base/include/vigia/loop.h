@@ -37,7 +37,8 @@ const struct vg_clock *vg_loop_clock(const struct vg_loop *loop);
  * handler's own read or write meets it. */
 enum vg_err vg_loop_watch(struct vg_loop *loop, int fd, unsigned events, vg_loop_fd_fn *fn,
                           void *arg, vg_watch_id *out) VG_NODISCARD;
-/* Changes what is waited for; 0 pauses the watch. */
+/* Changes what is waited for; 0 pauses the watch. Where the kernel has no room for it nothing
+ * changes, and the next call tries again: whoever calls has a timer beside the watch. */
 void vg_loop_rewatch(struct vg_loop *loop, vg_watch_id id, unsigned events);
 void vg_loop_unwatch(struct vg_loop *loop, vg_watch_id id); /* 0 is allowed */
 
