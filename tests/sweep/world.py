@@ -163,11 +163,11 @@ class Site:
             f"source sensors.ledger={self.dir}/{name}.ledger", f"source sensors.start_ms={self.start_ms}") for w in ("--set", s)))
 
     def listening(self, p):
-        """Waits until a collector has opened its port; False when it ended before. Its line may be what a fault has taken."""
+        """Waits until a collector has opened its port; False when it ended or stood still before. Its line may be what a fault has taken."""
         began, port = time.monotonic(), f":{self.port:04X} "
-        wait_for(f"{p.name} listens or ends", lambda: "listening" in p.told() or p.ended() or (
+        wait_for(f"{p.name} listens or ends", lambda: "listening" in p.told() or p.ended() or "action=stall" in p.told() or (
             time.monotonic() > began + 2 and port in pathlib.Path("/proc/net/udp").read_text()))
-        return not p.ended()
+        return not p.ended() and "action=stall" not in p.told()
 
     def topic(self, name):
         return [json.loads(line) for line in self.cli("topic", "read", name, "--from-beginning", "--json").splitlines()]
