@@ -226,7 +226,8 @@ static bool add_resource(struct vgi_collector *c, const char *path, coap_method_
 {
     coap_resource_t *resource = coap_resource_init(coap_make_str_const(path), 0);
 
-    if (resource == NULL) {
+    /* Without memory for the path libcoap hands out a resource that it cannot add. */
+    if (resource == NULL || coap_resource_get_uri_path(resource) == NULL) {
         return false;
     }
     coap_resource_set_userdata(resource, c);

@@ -18,6 +18,11 @@ coap_resource_t *coap_resource_init(coap_str_const_t *path, int flags)
     return r;
 }
 
+coap_str_const_t *coap_resource_get_uri_path(coap_resource_t *r)
+{
+    return coap_make_str_const(r->path);
+}
+
 void coap_resource_set_userdata(coap_resource_t *r, void *user)
 {
     r->user = user;
