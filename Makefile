@@ -127,4 +127,4 @@ clean:
 	rm -rf build demo-run bench-run
 
 help:
-	@sed -n '4,13s/^# *//p' Makefile
+	@sed -n '4,14s/^# *//p' Makefile
