@@ -9,11 +9,6 @@
 #include <unistd.h>
 
 #define MANY 6000
-/* A paused broker: how often at most, how many records before it, and how long; a call has to hang
- * for less than half of that to end the child. */
-#define PAUSES_MAX  7
-#define PAUSE_AFTER 800
-#define PAUSE_MS    8000
 
 static int seen[MANY];
 
@@ -86,9 +81,19 @@ static void a_processor_copies_each_record_once_over_a_killed_broker(void **stat
 
 /* ---- a call that hangs ---- */
 
-/* Runs in a process of its own: copies, says "ready" at the first commit, and goes on until it is
- * ended. */
-static int child_main(const char *prefix)
+/* Says a word on standard output, and waits for the go-ahead on standard input. */
+static void child_says(const char *word)
+{
+    char go;
+    if (write(STDOUT_FILENO, word, strlen(word)) != (ssize_t)strlen(word) ||
+        read(STDIN_FILENO, &go, 1) != 1) {
+        _exit(2);
+    }
+}
+
+/* Runs in a process of its own: copies, and says "ready" after the first commit and "batch" before
+ * the second one. It goes on until it is ended. */
+static _Noreturn void child_main(const char *prefix)
 {
     struct vg_error err;
     struct vg_dlog_conf conf;
@@ -97,51 +102,63 @@ static int child_main(const char *prefix)
     conf.call_deadline_ms = 2000; /* below every limit that the client has itself */
     fx_ok(vg_dlog_open(&conf, "child", 0, &log, &err), &err);
     struct vg_dlog_processor *p = fx_copier(log, "one");
-    bool ready = false;
+    while (fx_copy(p, 100) == 0) {
+    }
+    child_says("ready");
+    while (fx_take(p, 100) == 0) {
+    }
+    child_says("batch");
     for (;;) {
-        if (fx_copy(p, 100) > 0 && !ready) {
-            ready = true;
-            if (write(STDOUT_FILENO, "ready\n", 6) != 6) {
-                return 2;
-            }
-        }
+        fx_commit(p);
+        fx_take(p, 100);
     }
 }
 
 struct child {
     pid_t pid;
-    int out, errors; /* its standard output; the file of its standard error */
+    int in, out, errors; /* its standard input and output; the file of its standard error */
 };
 
 static void child_start(struct child *c, const struct fx *fx)
 {
-    int ends[2];
+    int in[2], out[2];
     char path[] = "/tmp/vigia-child-XXXXXX";
-    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(pipe(in), 0);
+    assert_int_equal(pipe(out), 0);
     c->errors = mkstemp(path);
     assert_true(c->errors >= 0);
     unlink(path);
-    c->out = ends[0];
+    c->in = in[1];
+    c->out = out[0];
     c->pid = fork();
     assert_true(c->pid >= 0);
     if (c->pid == 0) {
-        dup2(ends[1], STDOUT_FILENO);
+        dup2(in[0], STDIN_FILENO);
+        dup2(out[1], STDOUT_FILENO);
         dup2(c->errors, STDERR_FILENO);
-        close(ends[0]);
-        close(ends[1]);
+        close(in[0]);
+        close(in[1]);
+        close(out[0]);
+        close(out[1]);
         execl("/proc/self/exe", "child", "--child", fx->conf.prefix, (char *)NULL);
         _exit(127);
     }
-    close(ends[1]);
+    close(in[0]);
+    close(out[1]);
 }
 
-static void child_is_ready(const struct child *c)
+static void child_has_said(const struct child *c, const char *word)
 {
     char text[8] = "";
     struct pollfd p = {.fd = c->out, .events = POLLIN};
     assert_int_equal(poll(&p, 1, DEADLINE_MS), 1);
-    assert_int_equal(read(c->out, text, 6), 6);
-    assert_memory_equal(text, "ready\n", 6);
+    assert_int_equal(read(c->out, text, strlen(word)), (int)strlen(word));
+    assert_string_equal(text, word);
+}
+
+static void child_may_go_on(const struct child *c)
+{
+    assert_int_equal(write(c->in, "\n", 1), 1);
 }
 
 /* Waits for the child's end, which its closed output tells; returns its exit status. */
@@ -157,29 +174,20 @@ static int child_ends(struct child *c, char *errors, size_t size)
     assert_true(n >= 0);
     errors[n] = '\0';
     close(c->errors);
+    close(c->in);
     close(c->out);
     assert_true(WIFEXITED(status));
     return WEXITSTATUS(status);
 }
 
-/* The child has work in hand nearly all of the time. Should it just have had none when the broker
- * stopped answering, the broker goes on, and stops again. */
-static int pause_until_a_call_hangs(struct fx_sent *sent, struct child *c, char *errors,
-                                    size_t size)
+static void send_and_drain(struct fx_sent *sent, int count)
 {
-    struct pollfd p = {.fd = c->out, .events = POLLIN};
-    for (int round = 0; round < PAUSES_MAX; round++) {
-        const int next = sent->next;
-        while (sent->next < next + PAUSE_AFTER) {
-            fx_send(sent);
-        }
-        fx_broker("pause");
-        if (poll(&p, 1, PAUSE_MS) == 1) {
-            break;
-        }
-        fx_broker("resume");
+    struct vg_error err;
+    const int until = sent->next + count;
+    while (sent->next < until) {
+        fx_send(sent);
     }
-    return child_ends(c, errors, size);
+    fx_ok(vg_dlog_appender_drain(sent->a, DEADLINE_MS, &err), &err);
 }
 
 static void a_call_that_hangs_ends_the_process_and_its_successor_goes_on(void **state)
@@ -190,18 +198,19 @@ static void a_call_that_hangs_ends_the_process_and_its_successor_goes_on(void **
     struct child c;
     char errors[4096];
     fx_ok(vg_dlog_appender_open(fx->log, &sent.a, &err), &err);
-    while (sent.next < 100) {
-        fx_send(&sent);
-    }
-    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
+    send_and_drain(&sent, 100);
     child_start(&c, fx);
-    child_is_ready(&c);
-    const int code = pause_until_a_call_hangs(&sent, &c, errors, sizeof errors);
+    child_has_said(&c, "ready");
+    send_and_drain(&sent, 800);
+    child_may_go_on(&c);
+    child_has_said(&c, "batch");
+    fx_broker("pause");
+    child_may_go_on(&c);
+    const int code = child_ends(&c, errors, sizeof errors);
     fx_broker("resume");
     print_message("ended with %d: %s", code, errors);
     assert_int_equal(code, VG_EXIT_FAIL);
     assert_non_null(strstr(errors, "msg=log-call-hangs call=rd_kafka_"));
-    fx_ok(vg_dlog_appender_drain(sent.a, DEADLINE_MS, &err), &err);
     vg_dlog_appender_close(sent.a);
     assert_int_equal(sent.durable, sent.next);
     struct vg_dlog_processor *p = fx_copier(fx->log, "one");
@@ -264,7 +273,7 @@ static void copies_that_the_brokers_cannot_keep_are_refused(void **state)
 int main(int argc, char **argv)
 {
     if (argc == 3 && strcmp(argv[1], "--child") == 0) {
-        return child_main(argv[2]);
+        child_main(argv[2]);
     }
     const struct CMUnitTest tests[] = {
         FX_TEST(appends_go_on_over_a_killed_broker_and_lose_nothing),

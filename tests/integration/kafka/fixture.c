@@ -150,7 +150,7 @@ struct vg_dlog_processor *fx_copier(struct vg_dlog *log, const char *instance)
     return p;
 }
 
-int fx_copy(struct vg_dlog_processor *p, int timeout_ms)
+int fx_take(struct vg_dlog_processor *p, int timeout_ms)
 {
     static struct vg_dlog_record records[BATCH];
     struct vg_error err = {.code = VG_OK};
@@ -161,7 +161,19 @@ int fx_copy(struct vg_dlog_processor *p, int timeout_ms)
                                                         records[i].key, records[i].value);
         assert_true(rc == VG_OK || rc == VG_E_CONFLICT);
     }
+    return (int)n;
+}
+
+bool fx_commit(struct vg_dlog_processor *p)
+{
+    struct vg_error err = {.code = VG_OK};
     const enum vg_err rc = vg_dlog_processor_commit(p, &err);
     assert_true(rc == VG_OK || rc == VG_E_CONFLICT);
-    return rc == VG_OK ? (int)n : 0;
+    return rc == VG_OK;
+}
+
+int fx_copy(struct vg_dlog_processor *p, int timeout_ms)
+{
+    const int n = fx_take(p, timeout_ms);
+    return fx_commit(p) ? n : 0;
 }

@@ -47,8 +47,11 @@ int fx_count(struct vg_dlog *log, enum vg_topic t, int *seen, int room);
 
 /* A processor that copies each reading to `alarms` and commits after each poll. */
 struct vg_dlog_processor *fx_copier(struct vg_dlog *log, const char *instance);
-/* One poll, appends and commit; what was aborted comes again. Returns the number of records
- * committed. */
+/* One poll and its appends; returns the number of records. */
+int fx_take(struct vg_dlog_processor *p, int timeout_ms);
+/* False when what was taken is aborted, and comes again. */
+bool fx_commit(struct vg_dlog_processor *p);
+/* Both; returns the number of records committed. */
 int fx_copy(struct vg_dlog_processor *p, int timeout_ms);
 
 #endif
