@@ -11,7 +11,6 @@ import re
 import shutil
 import signal
 import socket
-import sqlite3
 import struct
 import subprocess
 import sys
@@ -21,6 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "integration" / "support"))
+import card  # noqa: E402
 from ports import free_port  # noqa: E402
 from udp_proxy import UdpProxy  # noqa: E402
 
@@ -134,21 +134,7 @@ class Agent(Program):
         self.story.write_text(QUIET)
 
     def rows_on_card(self):
-        """What a killed agent's card holds, read from a copy: committed is what SQLite finds after recovery."""
-        copy = self.folder / "copy"
-        shutil.rmtree(copy, ignore_errors=True)
-        copy.mkdir()
-        for name in ("buffer.db", "buffer.db-wal", "buffer.db-journal"):
-            if (self.folder / name).exists():
-                shutil.copy(self.folder / name, copy / name)
-        try:
-            with sqlite3.connect(copy / "buffer.db") as db:
-                if db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                    return []  # killed before it had made its first file
-                rows = db.execute("SELECT lane, store, seq FROM rows JOIN epochs USING (epoch)").fetchall()
-        finally:
-            shutil.rmtree(copy, ignore_errors=True)
-        return [(lane, store & (2**64 - 1), seq) for lane, store, seq in rows]
+        return card.rows_on_card(self.card())
 
 
 class Follower:
