@@ -6,6 +6,7 @@
 import json
 import os
 import pathlib
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,6 +17,10 @@ import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
 RUN = HERE / "run"
+sys.path.insert(0, str(HERE))
+import page  # noqa: E402
+import result  # noqa: E402
+
 PART = """
 import os, sys, time, pathlib
 sys.path.insert(0, %r)
@@ -33,6 +38,10 @@ LIAR = 'import json\nr.figure("lost", 2, target="0", ok=False)\nr.write(path)\nd
 STATUS = 'r.figure("lost", 0, target="0", ok=True)\nr.write(path)\nsys.exit(1)'
 IDLE = 'sys.exit(r.write(path))'
 SILENT = 'sys.exit(0)'
+SPEED = 'r.figure("rate", 2.5, "readings/s", target="≥ 3", ok=False, speed=True)\n%s\nsys.exit(r.write(path))'
+SPIN = "t = time.process_time()\nwhile time.process_time() - t < 1: pass"
+# A second of CPU time by a process that leaves the part's session and outlives its parent.
+ORPHAN = f"import subprocess\nsubprocess.run(['setsid', '--fork', sys.executable, '-c', {'import time;' + chr(10) + SPIN!r}])\n" + GOOD
 SLOW = 'import subprocess\nc = subprocess.Popen(["sleep", "300"])\n(here / "child").write_text(str(c.pid))\nopen(path, "w").write("{")\ntime.sleep(300)'
 
 
@@ -55,11 +64,12 @@ class Evidence(unittest.TestCase):
             lines.append(f"{name} | 1 | What {name} shows | {sys.executable} {folder / 'part.py'}")
         (self.folder / "parts").write_text("# a comment\n\n[What it is about]\n" + "\n".join(lines) + "\n")
 
-    def command(self, *words):
-        return [str(RUN), "--dir", str(self.dir), "--parts", str(self.folder / "parts"), "--scratch", str(self.folder / "scratch"), *words]
+    def command(self, *words, build="true"):
+        return [str(RUN), "--dir", str(self.dir), "--parts", str(self.folder / "parts"), "--scratch", str(self.folder / "scratch"),
+                "--lock", str(self.folder / "lock"), "--build", build, *words]
 
-    def run_it(self, *words, status):
-        out = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60)
+    def run_it(self, *words, status, **more):
+        out = subprocess.run(self.command(*words, **more), capture_output=True, text=True, timeout=60)
         self.assertEqual(out.returncode, status, out.stdout + out.stderr)
         return out
 
@@ -74,7 +84,8 @@ class Evidence(unittest.TestCase):
         self.assertEqual((self.dir / "good.csv").read_text(), "a,b\n")
         self.assertTrue(data["machine"]["cores"] >= 1 and data["machine"]["kernel"] and data["revision"]["commit"] and data["sources"])
         text = self.page.read_text()
-        for wanted in ("| lost | 0 | 0 | met |", "12,346 readings/s", "seed 3", "the rest", "## What it is about", "1 part: 1 with every target met"):
+        for wanted in ("| lost | 0 | 0 | met |", "12,346 readings/s", "seed 3", "the rest", "## What it is about",
+                       "1 part. On the present sources: 1 measured, 1 with every target met, none with a target missed."):
             self.assertIn(wanted, text)
         self.assertEqual(list((self.folder / "scratch").glob("good/*")), [])
 
@@ -94,6 +105,109 @@ class Evidence(unittest.TestCase):
         self.assertIn("older", self.run_it("--list", status=0).stdout)
         self.run_it(status=0)
         self.assertEqual(self.times_run("good"), 2)
+
+    def test_a_result_by_another_form_of_its_tool_or_by_none_named_is_measured_anew(self):
+        self.parts(good=GOOD)
+        self.run_it(status=0)
+        tool = self.folder / "good" / "part.py"
+        tool.write_text(tool.read_text() + "# another form\n")
+        self.assertIn("older", self.run_it("--list", status=0).stdout)
+        self.run_it(status=0)
+        self.assertIn("good    ", self.run_it("--list", status=0).stdout)
+        path = self.dir / "good.json"
+        data = json.loads(path.read_text())
+        del data["tools"]
+        path.write_text(json.dumps(data))
+        self.assertIn("older", self.run_it("--list", status=0).stdout)
+        self.assertEqual(self.times_run("good"), 2)
+
+    def test_the_page_names_what_is_older_and_never_counts_it_as_present(self):
+        self.parts(good=GOOD, other=GOOD, bad=BAD)
+        self.run_it(status=1)
+        for name in ("good", "bad"):
+            path = self.dir / f"{name}.json"
+            path.write_text(path.read_text().replace('"sources": "', '"sources": "0'))
+        self.assertIn("make measurements", self.run_it("--page", "--check", status=1).stderr)
+        self.run_it("--page", status=0)
+        text = self.page.read_text()
+        for wanted in ("3 parts. On the present sources: 1 measured, 1 with every target met, none with a target missed. "
+                       "**Older: 2**, 1 with every target met then, **1 with a target missed**.",
+                       "| [good](#good) | lost | 0 | 0 | met, older |", "| [other](#other) | lost | 0 | 0 | met |",
+                       "| [bad](#bad) | lost | 2 | 0 | **missed**, older |", "**Older:** measured on other sources of the product."):
+            self.assertIn(wanted, text)
+
+    def test_every_tool_of_the_list_has_a_digest_of_its_own_folder(self):
+        parts = [line.split("|")[3].strip() for line in (HERE / "parts").read_text().splitlines() if line.count("|") == 3]
+        digests = {}
+        for command in parts:
+            digests.setdefault(shlex.split(command)[0].rsplit("/", 1)[0], set()).add(result.tools(command))
+        self.assertTrue(all(len(d) == 1 for d in digests.values()), digests)
+        self.assertEqual(len(set.union(*digests.values())), len(digests))
+
+    def test_the_programs_are_built_before_a_part_and_without_them_nothing_is_measured(self):
+        self.parts(good='assert (here.parent / "built").exists()\n' + GOOD, more=GOOD)
+        out = self.run_it(status=1, build="sh -c 'echo no such header; exit 3'")
+        self.assertIn("ended with 3; nothing is measured", out.stderr)
+        self.assertIn("no such header", out.stderr)
+        self.assertEqual((self.times_run("good"), self.dir.exists()), (0, False))
+        self.run_it(status=0, build=f"touch {self.folder / 'built'}")
+
+    def test_two_runs_measure_at_once_only_when_both_are_told_to(self):
+        self.parts(good=GOOD, slow=SLOW)
+        other = ("--scratch", str(self.folder / "elsewhere"), "good")
+        for first, second in (((), ()), ((), ("--beside",)), (("--beside",), ()), (("--beside",), ("--beside",))):
+            with self.subTest(first=first, second=second), open(os.devnull, "w") as out:
+                (self.folder / "slow" / "child").unlink(missing_ok=True)
+                runner = subprocess.Popen(self.command("slow", *first), stdout=out, stderr=out)
+                self.addCleanup(runner.kill)
+                self.child()
+                if first and second:
+                    self.run_it(*other, *second, status=0)
+                else:
+                    self.assertIn("another run is at work", self.run_it(*other, *second, status=1).stderr)
+                runner.send_signal(signal.SIGTERM)
+                self.assertEqual(runner.wait(30), 130)
+        self.assertTrue(json.loads((self.dir / "good.json").read_text())["beside"])
+        self.assertIn("Not alone on the machine", self.page.read_text())
+        self.run_it("good", "--again", status=0)
+        self.assertFalse(json.loads((self.dir / "good.json").read_text())["beside"])
+
+    def test_the_lock_is_one_for_all_working_copies(self):
+        told = subprocess.run([sys.executable, "-c", "import runpy, sys; print(runpy.run_path(sys.argv[1])['LOCK'])", RUN], capture_output=True,
+                              text=True, cwd=self.folder, check=True).stdout.strip()
+        self.assertEqual(told, f"/tmp/vigia-evidence-{os.getuid()}.lock")
+
+    def test_what_others_take_of_the_machine_is_told_and_what_a_part_leaves_behind_is_its_own(self):
+        self.parts(busy=ORPHAN, quiet="time.sleep(1.5)\n" + GOOD)
+        self.run_it("busy", status=0)
+        self.assertGreater(json.loads((self.dir / "busy.json").read_text())["load"]["own_cpu_s"], 1)
+        with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as other:
+            try:
+                self.run_it("quiet", status=0)
+            finally:
+                other.kill()
+        load = json.loads((self.dir / "quiet.json").read_text())["load"]
+        self.assertGreater(load["other_pct"], 50 / os.cpu_count())
+        self.assertLess(load["own_cpu_s"], 1)
+        self.assertIn(f"others took {load['other_pct']:g} % of all cores meanwhile", self.page.read_text())
+
+    def test_a_missed_speed_target_needs_its_next_step(self):
+        self.parts(slow=SPEED % "", known=SPEED % 'r.next_step = "the disk; a faster one"')
+        self.assertIn("'next_step' does not say", self.run_it("slow", status=1).stdout)
+        self.assertFalse((self.dir / "slow.json").exists())
+        self.run_it("known", status=1)
+        self.assertIn("the next step:** the disk; a faster one", self.page.read_text())
+
+    def test_the_summary_names_every_promise_of_none_and_shows_numbers_as_targets(self):
+        zeros = [{"name": n, "value": 0, "unit": "", "target": 0, "ok": True} for n in ("lost", "twice", "wrong")]
+        many = [{"name": f"figure {n}", "value": n, "unit": "", "target": f"≥ {n}", "ok": True} for n in range(20)]
+        missed = {"name": "late", "value": 3, "unit": "", "target": 0, "ok": False}
+        rows = page.rows_of({"figures": [*many, *zeros, missed], "title": "T"})
+        self.assertEqual(len(rows), page.SUMMARY_MOST)
+        self.assertIn("lost; twice; wrong", [r["name"] for r in rows])
+        self.assertIn(missed, rows)
+        self.assertEqual(rows[-1]["name"], "15 further targets")
+        self.assertEqual([page.target(f) for f in (missed, zeros[0], {"target": 19981}, {"target": None})], ["0", "0", "19,981", ""])
 
     def test_a_missed_target_is_told_plainly_and_measured_anew(self):
         self.parts(bad=BAD, good=GOOD)

@@ -4,6 +4,8 @@
                   method="how it was measured, one or two sentences", not_covered="what it does not show")
   result.figure("lost readings", lost, target="0", ok=lost == 0)      a target that must be met
   result.figure("time to resume, median", 0.31, "s")                  a figure without a target
+  result.figure("rate", 9, "/s", target="≥ 10", ok=False, speed=True)   a speed target: where one is missed, result.next_step must say
+                                                                      where the time goes and what to do next
   result.fail("the broker did not come back")                         anything else that makes the part fail
   with open(result.raw_file(args.result, "csv"), "w") as f: ...       a small raw file beside the result, PART.csv
   return result.write(args.result)                                    0 when every target is met, otherwise 1
@@ -24,6 +26,8 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What a measurement is about: the product, and how it and its libraries are built. Not the tests, not the documents.
 PRODUCT = ("lib", "edge", "collector", "cmake", "cross", "CMakeLists.txt", "CMakePresets.json")
+# What several tools judge and build their worlds with; it counts as part of every tool.
+SHARED_TOOLS = ("tests/checker", "tests/rules", "tests/support", "tests/integration/support", "tests/integration/edge/rig.py")
 
 
 def _git(*words):
@@ -38,14 +42,34 @@ def revision():
     return {"commit": commit, "dirty": bool(changed.strip())}
 
 
-def sources():
-    """A digest of the product's sources as they lie in the working tree: the same digest is the same product."""
+def _digest(names):
     digest = hashlib.sha256()
-    for name in sorted(filter(None, _git("ls-files", "-z", "--", *PRODUCT).split("\0"))):
+    for name in sorted(names):
         path = ROOT / name
         if path.is_file():
-            digest.update(name.encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
+            digest.update(str(name).encode() + b"\0" + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]
+
+
+def _tracked(*names):
+    return filter(None, _git("ls-files", "-z", "--", *names).split("\0"))
+
+
+def sources():
+    """A digest of the product's sources as they lie in the working tree: the same digest is the same product."""
+    return _digest(_tracked(*PRODUCT))
+
+
+def tools(command):
+    """The same of what a part measures with: the folder of its tool, and what tools share; their own tests left out."""
+    words = shlex.split(command)
+    tool = ROOT / next((w for w in words if not pathlib.Path(w).name.startswith("python")), "")
+    if not tool.is_relative_to(ROOT):
+        return _digest([tool])
+    folder = tool.relative_to(ROOT).parent
+    # The suite's tool is the suite: every test.
+    mine = "tests" if folder.name == "evidence" else str(folder)
+    return _digest(name for name in _tracked(mine, *SHARED_TOOLS) if not name.endswith(("_test.py", ".md")) or mine == "tests")
 
 
 def _first(path, key):
@@ -114,17 +138,18 @@ class Result:
         """`began`: time.time() of the beginning, where the result is made at the end."""
         self._began = began or time.time()
         self._failures = []
+        self.next_step = None
         self.data = {"part": part, "title": title, "command": command or command_line(), "seed": seed, "method": method,
                      "not_covered": not_covered,
                      "started": datetime.datetime.fromtimestamp(self._began, datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"), "seconds": 0.0, "ok": False,
                      "figures": [], "raw": []}
 
-    def figure(self, name, value, unit="", target=None, ok=None):
-        """One figure. With a target, `ok` says whether it is met; without one, `ok` stays None."""
+    def figure(self, name, value, unit="", target=None, ok=None, speed=False):
+        """One figure. With a target, `ok` says whether it is met; without one, `ok` stays None. `speed`: a target of speed or cost."""
         if (target is None) != (ok is None):
             raise ValueError(f"figure '{name}': a target and its verdict belong together")
         self.data["figures"].append({"name": name, "value": value, "unit": unit, "target": target,
-                                     "ok": None if ok is None else bool(ok)})
+                                     "ok": None if ok is None else bool(ok), **({"speed": True} if speed else {})})
 
     def fail(self, why):
         self._failures.append(why)
@@ -148,6 +173,8 @@ class Result:
                          sources=sources())
         if self._failures:
             self.data["failures"] = self._failures
+        if self.next_step:
+            self.data["next_step"] = self.next_step
         if path:
             write_atomically(path, json.dumps(self.data, indent=1, ensure_ascii=False) + "\n")
         return 0 if self.ok else 1
