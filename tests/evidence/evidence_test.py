@@ -3,6 +3,8 @@
 
   tests/evidence/evidence_test.py
 """
+import importlib.machinery
+import importlib.util
 import json
 import os
 import pathlib
@@ -281,6 +283,53 @@ class Evidence(unittest.TestCase):
         self.run_it(status=0)
         self.parts(good=GOOD)
         self.assertIn("gone.json", self.run_it("--page", status=1).stderr)
+
+
+class Suite(unittest.TestCase):
+    """What tests/evidence/suite counts."""
+
+    def setUp(self):
+        loader = importlib.machinery.SourceFileLoader("suite", str(HERE / "suite"))
+        self.suite = importlib.util.module_from_spec(importlib.util.spec_from_loader("suite", loader))
+        loader.exec_module(self.suite)
+
+    def test_a_sanitizer_that_is_told_to_be_silent_is_counted(self):
+        own = self.suite.own_texts()
+        self.assertEqual(self.suite.suppressions(own, {"ASAN_OPTIONS": "detect_leaks=1"}), [])
+        attribute = {"lib/a.c": "int a;\n__attribute__((no_sanitize(\"undefined\"))) int f(void);\n"}
+        self.assertEqual(len(self.suite.suppressions({**own, **attribute}, {})), 1)
+        self.assertEqual(len(self.suite.suppressions({}, {"TSAN_OPTIONS": "suppressions=tsan.txt", "LSAN_OPTIONS": ""})), 1)
+
+    def test_a_test_is_skipped_with_leave_or_it_is_missing(self):
+        for kind, skipped, met in (("tsan", {"simulation": "coroutines"}, True), ("asan", {"simulation": "?"}, False),
+                                   ("tsan", {"kafka_log": "no Java"}, False), ("asan", {}, True)):
+            r = result.Result("suite", "T", method="m", not_covered="n")
+            self.suite.ran(r, kind, (70, [], skipped))
+            self.assertEqual(r.ok, met, (kind, skipped))
+
+    def test_an_excuse_is_for_so_many_branches_and_no_more(self):
+        source = "x\nif (a) {\nassert(b);\nif (a) {\n"
+        branches = {"lib/wire/x.c": {2: [3, 0], 3: [1, 0], 4: [0, 0, 5]}, "edge/y.c": {1: [0, 0]}}
+        count, taken, missing = self.suite.untaken(r"lib/wire/.*", branches, read=lambda _: source)
+        self.assertEqual((count, taken, missing), (5, 2, {("lib/wire/x.c", "if (a) {"): [(2, 1), (4, 2)]}))
+        for allowed, told in ((3, (3, 0, 0)), (4, (3, 0, 0)), (2, (2, 1, 2)), (0, (0, 3, 2))):
+            named, bare, rows = self.suite.excuse(missing, {("lib/wire/x.c", "if (a) {"): (allowed, "why")} if allowed else {})
+            self.assertEqual((named, bare, len(rows)), told)
+
+    def test_a_file_that_no_test_ran_counts_with_all_its_lines(self):
+        with tempfile.TemporaryDirectory(prefix="vigia-gcov-") as folder:
+            root = self.suite.ROOT = pathlib.Path(folder).resolve()
+            for name in ("lib", "build/lib"):
+                (root / name).mkdir(parents=True)
+            (root / "lib" / "ran.c").write_text("int main(int argc, char **argv)\n{\n    (void)argv;\n    if (argc > 1) {\n        return 1;\n    }\n    return 0;\n}\n")
+            (root / "lib" / "idle.c").write_text("int idle(int a);\nint idle(int a)\n{\n    return a + 1;\n}\n")
+            for name in ("ran", "idle"):
+                subprocess.run(["gcc", "--coverage", "-c", root / "lib" / f"{name}.c", "-o", root / "build/lib" / f"{name}.o"], check=True, cwd=root / "build")
+            subprocess.run(["gcc", "--coverage", root / "build/lib/ran.o", "-o", root / "build/ran"], check=True)
+            subprocess.run([root / "build/ran"], check=True)
+            lines, branches = self.suite.gcov(root / "build")
+            self.assertEqual({path: any(counts.values()) for path, counts in lines.items()}, {"lib/ran.c": True, "lib/idle.c": False})
+            self.assertEqual(sorted(map(bool, branches["lib/ran.c"][4])), [False, True])
 
 
 def alive(pid):
