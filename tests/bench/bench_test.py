@@ -10,15 +10,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
 import xml.dom.minidom
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "support"), str(HERE.parent / "evidence")]
+import agent  # noqa: E402
 import growth  # noqa: E402
 import latency  # noqa: E402
+import page  # noqa: E402
 import plot  # noqa: E402
+import processor  # noqa: E402
 import stage  # noqa: E402
+import throughput  # noqa: E402
 
 PROGRAMS = pathlib.Path(os.environ.get("VIGIA_BINARY_DIR", "build/host")) / "bin"
 
@@ -36,6 +41,22 @@ def event(seq, at_ms, device="d1"):
     return f'{at_ms * 1000} {{"event":"raised","type":"smoke","alarm_id":"x","device":"{device}","seq":{seq}}}'
 
 
+def carried(per_s, **more):
+    return {"repeat": 0, "log": "kafka", "per_datagram": 1, "lanes": 1, "per_s": per_s, "collector_us": 20.0, "alarm_us": 3.5, "broker_us": 33.0,
+            "fleet_us": 17.0, "echo_us": 10.0, "x_echo": 2.0, "other_pct": 0.0, **more}
+
+
+def waited(alarm_ms, per_s=20000, lanes=1):
+    run = {"log": "sqlite", "per_datagram": 1, "lanes": lanes, "offered_per_s": 20000, "per_s": per_s, "echo_us": 10.0, "other_pct": 0.0}
+    for name, at in (("received", 1), ("append", 2), ("alarm", alarm_ms)):
+        run.update({f"{name}_p50_ms": at, f"{name}_p99_ms": at})
+    return run
+
+
+STAGE = types.SimpleNamespace(began=time.time(), pins={})
+ARGS = types.SimpleNamespace(devices=32, seconds=1, partitions=1, repeats=1, result=None, rows=1000, backlog=1000, log=None)
+
+
 class Bench(unittest.TestCase):
     def test_a_wrong_call_is_refused_with_what_is_accepted(self):
         for words, told in ((("speed",), "throughput"), (("throughput", "--pin", "disk=0"), "collector|alarm"),
@@ -49,6 +70,54 @@ class Bench(unittest.TestCase):
         out = bench("throughput", "--programs", "/nonexistent/bin")
         self.assertEqual((out.returncode, out.stderr.count("\n")), (1, 1), out.stderr)
         self.assertIn("is missing; build first", out.stderr)
+
+    def test_a_folder_with_something_in_it_is_refused_and_left_as_it_is(self):
+        with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
+            (pathlib.Path(folder) / "thesis.txt").write_text("years of work")
+            for folder_or_file in (folder, pathlib.Path(folder) / "thesis.txt"):
+                out = bench("throughput", "--programs", PROGRAMS, "--dir", folder_or_file)
+                self.assertEqual((out.returncode, out.stderr.count("\n")), (1, 1), out.stderr)
+                self.assertIn(str(folder_or_file), out.stderr)
+            self.assertEqual((pathlib.Path(folder) / "thesis.txt").read_text(), "years of work")
+            mine = pathlib.Path(folder) / "mine"
+            stage.claim(mine)
+            with self.assertRaisesRegex(stage.BenchError, "not empty"):  # a second run's
+                stage.claim(mine)
+
+    def test_one_lane_has_its_verdict_too_and_a_missed_target_its_next_step(self):
+        rows = [carried(18000), carried(50000, lanes=2)]
+        r = throughput.evidence(STAGE, ARGS, rows)
+        self.assertEqual([f["ok"] for f in r.data["figures"] if f["target"]], [False, True])
+        self.assertIn("kafka, 1 per datagram, one lane: broker 33.0, collector 20.0, fleet 17.0, processor 3.5 µs", r.next_step)
+        self.assertNotIn("both lanes", r.next_step)
+        self.assertIsNone(throughput.evidence(STAGE, ARGS, [carried(50000)]).next_step)
+        r = latency.evidence(STAGE, ARGS, ([waited(300), waited(5, lanes=2)], {("sqlite", 1, 1): [300.0], ("sqlite", 1, 2): [5.0]}))
+        self.assertEqual([f["ok"] for f in r.data["figures"] if f["target"]], [False, True, True, True])
+        self.assertIn("298 ms from there to the alarm", r.next_step)
+
+    def test_every_part_that_misses_a_speed_target_is_taken_by_the_page(self):
+        slow = {"log": "sqlite", "per_cpu_s": 10.0, "per_wall_s": 9.0, "alarm_us": 4.0, "broker_us": None, "events": 3, "echo_us": 10.0, "other_pct": 0.0}
+        grown = [{"log": "sqlite", "against": "sessions", "sessions": n, "rows_before": 0, "rows": 0, "collector_us": float(n), "alarm_us": 1.0, "echo_us": 10.0,
+                  "other_pct": 0.0} for n in growth.SESSIONS]
+        lame = {"rss_peak_kib": 1, "backlog_rss_peak_kib": 1, "backlog": 1000, "first_sent_ms": 5.0, "drain_per_s": 10.0, "drain_s": 100.0, "flow_per_s": 10.0,
+                "drain_cpu_pct": 5.0, "said": 1000, "stored": 1000, "lost": 0, "other_problems": 0, "cpu_us_per_reading": 1.0,
+                "instructions_per_reading": 1.0, "echo_us": 10.0}
+        for part, rows in ((throughput, [carried(9)]), (latency, ([waited(5, per_s=9)], {("sqlite", 1, 1): [5.0]})), (processor, [slow]), (growth, grown),
+                           (agent, [lame])):
+            r = part.evidence(STAGE, ARGS, rows)
+            self.assertFalse(r.ok)
+            with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
+                r.write(pathlib.Path(folder) / "result.json")
+            page.check(r.data)
+            del r.data["next_step"]
+            with self.assertRaisesRegex(ValueError, "next_step"):
+                page.check(r.data)
+
+    def test_what_the_agent_lost_fails_its_part(self):
+        row = {}
+        agent.add_verdict(row, (1000, 998, {"lost": 2, "duplicated": 0, "late": 1}))
+        agent.add_verdict(row, (10, 10, {"lost": 0, "duplicated": 0, "late": 0}))
+        self.assertEqual(row, {"said": 1010, "stored": 1008, "lost": 2, "other_problems": 1})
 
     def test_a_run_that_is_ended_leaves_no_process_and_no_folder(self):
         with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:

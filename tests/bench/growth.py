@@ -99,10 +99,15 @@ def evidence(stage, args, rows):
                       "through the logarithms: 0 is no growth, 1 is proportional. Rows in the log: those before and half of those of the run; "
                       f"{describe_pins(stage.pins)}.",
                not_covered="More than 3,200 sessions; logs that do not fit the page cache. The bounds on the exponents are our own.")
+    steep = []
     for (log, what, program), points in curves(rows).items():
         e = fit(points)
-        r.figure(f"{log}: exponent of the {program}'s cost with the {told(what)}", round(e, 3), "", f"≤ {BOUNDS[what]}", e <= BOUNDS[what])
+        if e > BOUNDS[what]:
+            steep.append(f"{log}: the {program} costs {points[-1][1] / points[0][1]:.1f} times as much at {points[-1][0]:,.0f} {what} as at {points[0][0]:,.0f}")
+        r.figure(f"{log}: exponent of the {program}'s cost with the {told(what)}", round(e, 3), "", f"≤ {BOUNDS[what]}", e <= BOUNDS[what], speed=True)
         r.figure(f"{log}: {program}, µs per reading at {', '.join(f'{x:,.0f}' for x, _ in points)} {what}", ", ".join(f"{y:.2f}" for _, y in points))
+    if steep:
+        r.next_step = "; ".join(steep) + ". Next: a profile at both ends (bench profile), compared function by function, shows what grows."
     r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rows]), "µs of CPU time")
     r.figure("other work on the machine meanwhile, most", max(x["other_pct"] for x in rows), "% of all cores")
     if args.result:

@@ -12,6 +12,7 @@ import threading
 import time
 import urllib.request
 
+from load import machine_s
 from ports import free_port
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -35,20 +36,14 @@ def cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / TICK
 
 
-def machine_s():
-    """Busy and stolen time of all cores together."""
-    f = [int(x) / TICK for x in pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-    return f[0] + f[1] + f[2] + f[5] + f[6], f[7]
-
-
 def pins(text):
     """'none', 'auto', or 'collector=0,alarm=1,fleet=1,broker=0+1': role -> set of cores; a role that is not named floats."""
     cores = sorted(os.sched_getaffinity(0))
     if text == "none":
         return {}
     if text == "auto":
-        # Two cores for four programs: nothing is pinned; `bench pinning` says what a fixed layout would carry. More: collector and processor get one each.
-        if len(cores) < 4:
+        # Two cores for four programs: nothing is pinned; `bench pinning` says what fixed layouts carry. More: collector and processor get one each.
+        if few_cores():
             return {}
         rest = set(cores[2:])
         return {"collector": {cores[0]}, "alarm": {cores[1]}, "fleet": rest, "broker": rest, "other": rest}
@@ -64,9 +59,13 @@ def pins(text):
     return out
 
 
+def few_cores():
+    return len(os.sched_getaffinity(0)) < 4
+
+
 def describe_pins(where):
     if not where:
-        return "no program pinned"
+        return "no program pinned" + (" (fewer than four cores: bench-pinning measures fixed layouts beside it)" if few_cores() else "")
     return "pinned: " + ", ".join(f"{role} to core {'+'.join(map(str, sorted(c)))}" for role, c in where.items())
 
 
@@ -106,6 +105,17 @@ class Site:
         return self.folder / "site" / f"{name}.ini"
 
 
+def claim(folder):
+    """Makes `folder` this run's own. What is in it is removed at the end, so nothing may be in it now."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise BenchError(f"{folder} is not empty, and would be removed at the end: choose another --dir, or remove it yourself")
+        (folder / "bench.pid").touch(exist_ok=False)
+    except OSError as error:
+        raise BenchError(f"--dir {folder}: {error.strerror}") from None
+
+
 class Stage:
     def __init__(self, args):
         self.bin = pathlib.Path(args.programs).resolve()
@@ -117,6 +127,7 @@ class Stage:
         for needed in (self.bin / "vigia-collector", self.helpers / "bench_log", self.helpers / "udp_echo"):
             if not needed.exists():
                 raise BenchError(f"{needed} is missing; build first (make build)")
+        claim(self.dir)
 
     # --- processes
 

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 from result import Result
-from stage import LOGS, BenchError, table, write_csv
+from stage import LOGS, BenchError, median, table, write_csv
 import throughput
 
 HERTZ = 997  # prime, so that it does not march in step with the programs' own timers
@@ -94,9 +94,11 @@ def run(stage, args):
                     groups[group] += share
                 table((f"{program}, {us:.2f} µs per reading", "%", "µs"), [(g, f"{s:.1f}", f"{us * s / 100:.2f}") for g, s in groups.most_common(8)])
                 table(("  function", "%", "of"), [(f"  {f[:60]}", f"{s:.1f}", g) for s, g, f in functions[:args.top]])
-                rows += [{"log": log, "per_datagram": batch, "program": program, "us": us, "group": g, "function": f.replace(",", ";"), "share": s}
+                rows += [{"log": log, "per_datagram": batch, "program": program, "us": us, "group": g, "function": f.replace(",", ";"), "share": s,
+                          "echo_us": one["echo_us"], "other_pct": one["other_pct"]}
                          for s, g, f in functions[:60]]
-                rows += [{"log": log, "per_datagram": batch, "program": program, "us": us, "group": g, "function": "*", "share": s}
+                rows += [{"log": log, "per_datagram": batch, "program": program, "us": us, "group": g, "function": "*", "share": s,
+                          "echo_us": one["echo_us"], "other_pct": one["other_pct"]}
                          for g, s in groups.items()]
     return rows
 
@@ -111,6 +113,8 @@ def evidence(stage, args, rows):
                         reverse=True)
         log, batch, program = key
         r.figure(f"{log}, {batch} per datagram: {program}", ", ".join(f"{g} {s:.0f} %" for s, g, _ in groups[:5]) + f", of {groups[0][2]:.2f} µs per reading")
+    r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rows]), "µs of CPU time")
+    r.figure("other work on the machine meanwhile, most", max(x["other_pct"] for x in rows), "% of all cores")
     if args.result:
         write_csv(r.raw_file(args.result, "csv"), rows)
     return r
