@@ -9,7 +9,6 @@ TARGET = {1: 40000, 10: 150000}     # readings/s
 OFFERED = {1: 120000, 10: 450000}   # readings/s, above what is expected
 COLUMNS = ("collector_us", "alarm_us", "broker_us", "fleet_us")
 QUIET_PCT = 10  # of all cores, taken by others: above it a shortfall says little
-BUSY_PCT = 75  # of all cores: above it time on a core is what is short, below it waiting
 # What a session may have under way, and what that has to do with a real device.
 LANES = ("With one lane each session has one request under way, as a device has whose readings are all routine; with both lanes it has two: the "
          "emulator then sends in the routine and the urgent lane by turns, whatever lane a reading belongs to, which no real device does. ")
@@ -94,15 +93,14 @@ def next_step(rows, missed):
         us = {name: median(of(rows, log, batch, lanes, key)) for name, key in zip(("collector", "processor", "broker", "fleet"), COLUMNS)
               if of(rows, log, batch, lanes, key)[0] is not None}
         busy = median(of(rows, log, batch, lanes, "per_s")) * sum(us.values()) / 1e4 / cores
-        others = median(of(rows, log, batch, lanes, "other_pct"))
         most = sorted(us.items(), key=lambda x: -x[1])
-        limit = (f"others took {others:.0f} % of the machine meanwhile: measure again on a quiet one first." if others > QUIET_PCT
-                 else "time on a core is the limit." if busy >= BUSY_PCT
-                 else "the rest is waiting, for answers and for the log's syncs: more sessions or requests under way carry more.")
-        out.append(f"{named(log, batch, lanes)}: " + ", ".join(f"{name} {value:.1f}" for name, value in most) + f" µs of CPU time per reading, {busy:.0f} % "
-                   f"of the {cores} cores; {limit}")
-    return " ".join(out) + (" Where each program spends it: part bench-profile. Next: the emulated devices, and the broker where there is one, on machines of "
-                            "their own, which leaves the cores to collector and processor; then fewer system calls per datagram.")
+        out.append(f"{named(log, batch, lanes)}: " + ", ".join(f"{name} {value:.1f}" for name, value in most)
+                   + f" µs of CPU time per reading, together {busy:.0f} % of the {cores} cores;")
+    others = max(x["other_pct"] for x in rows)
+    return (" ".join(out) + f" in what is left of the cores the programs wait for each other and for the disk, or others run (at most {others:.0f} %"
+            + (": measure again on a quiet machine first" if others > QUIET_PCT else "") + "). Where each program spends it: part bench-profile. Next: the "
+            "emulated devices, and the broker where there is one, on machines of their own, which leaves the cores to collector and processor; then "
+            "fewer system calls per datagram.")
 
 
 def evidence(stage, args, rows):

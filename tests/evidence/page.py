@@ -58,6 +58,7 @@ def value(figure):
     elif isinstance(v, int):
         text = f"{v:,}"
     elif isinstance(v, float):
+        v += 0.0  # no minus zero
         text = f"{v:,.{0 if abs(v) >= 1000 else 1 if abs(v) >= 100 else 2}f}" if abs(v) >= 1 else f"{v:.3g}"
     else:
         text = str(v)
