@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "rules"))
 import naive  # noqa: E402
-from checker import EVENTS, check_ids, identity, problem  # noqa: E402
+from checker import EVENTS, check_ids, problem  # noqa: E402
 
 EXACT = ("event", "alarm_id", "type", "late", "strikes", "count", "seq", "reason")
 TIMES = ("time_ms", "first_ms", "raised_ms")
@@ -28,9 +28,7 @@ class Told:
     expected: int = 0     # events that the rules give
     compared: int = 0     # of these, found as they must be
     counted: int = 0      # active readings and OKs that the rules counted, each once
-    raised: int = 0
-    both_ways: int = 0    # pre-alarms whose end could have come before or after a reading
-    delays_ms: list = field(default_factory=list)  # from received to the event being in the log, of raised
+    both_ways: int = 0    # times that a pre-alarm near its end by the clock was followed both ways
     problems: list = field(default_factory=list)
 
 
@@ -206,13 +204,11 @@ class _Sensor:
         return problem("duplicate strike" if more else "wrong alarm", f"{self.name}: {ours['event']} {ours['alarm_id']}: {text}")
 
 
-def check_by_rules(records, alarms, conf, slack_ms=2000, end_ms=None, late_ms=None, ignored_types=()):
+def check_by_rules(records, alarms, conf, slack_ms=2000, end_ms=None, ignored_types=()):
     """`conf`: strikes, window (ms or naive.NEVER), normal_resets as the processor had them. `end_ms`: when `alarms` was read (default:
-    any time after the last reading: what ends by the clock then may be told or not). `late_ms`: an alarm in the log later than this
-    after its reading was received is late."""
+    any time after the last reading: what ends by the clock then may be told or not)."""
     out = Told(problems=check_ids(alarms))
     told = defaultdict(list)
-    received = {}
     for record in alarms:
         event = record["value"]
         if event.get("type") in ignored_types or event["event"] in COMMANDED:
@@ -225,7 +221,6 @@ def check_by_rules(records, alarms, conf, slack_ms=2000, end_ms=None, late_ms=No
         clocks[partition] = max(clocks.get(partition, 0), value["received_ms"])
         if "heartbeat" in value:
             continue
-        received.setdefault(identity(value), value["received_ms"])
         name = value["sensor"]
         if partition_of.setdefault(name, partition) != partition:
             out.problems.append(problem("reordered", f"{name} is in two partitions"))
@@ -237,21 +232,7 @@ def check_by_rules(records, alarms, conf, slack_ms=2000, end_ms=None, late_ms=No
         out.counted += sensor.counted
     for name in sorted(set(told) - set(sensors)):
         out.problems += [problem("false alarm", f"{name}: {e['event']} {e['alarm_id']}, and it never said anything") for e in told[name]]
-    _delays(alarms, received, late_ms, out)
     return out
-
-
-def _delays(alarms, received, late_ms, out):
-    for record in alarms:
-        event = record["value"]
-        at = received.get(identity({"device": None, **event})) if "seq" in event else None
-        if event["event"] != "raised" or at is None:
-            continue
-        out.raised += 1
-        delay = record["append_ms"] - at
-        out.delays_ms.append(max(0, delay))
-        if late_ms is not None and delay > late_ms:
-            out.problems.append(problem("late", f"{event['alarm_id']} was in the log {delay} ms after its reading was received"))
 
 
 def kinds_of(alarms):

@@ -22,6 +22,10 @@ KINDS = ("lost", "duplicated", "reordered", "wrong time", "changed", "invented",
 TIME_TOLERANCE_MS = 500
 # The clocks of agent and collector are one clock here; only rounding and a small correction lie between them.
 RECEIVED_TOLERANCE_MS = 1000
+# Why a reading may be missing without blame. Whatever no rule excuses is lost.
+RULES = ("routine readings not yet committed when their agent was killed", "urgent readings not yet committed when their agent was killed",
+         "routine readings that a full agent gave up and told", "urgent readings that a full agent gave up and told")
+KILLED, GIVEN_UP = 0, 2
 
 
 class Problem(str):
@@ -48,13 +52,32 @@ class Verdict:
     sent: int = 0            # messages that the sensors gave to their agents
     stored: int = 0          # of these, in the log (each counted once)
     again: int = 0           # records that repeat an identity: at-least-once delivery, harmless
-    excused: int = 0         # lost with an agent that was killed, within its group-commit window
-    excused_urgent: int = 0  # of these, urgent ones: said, and the agent died in their commit
-    evicted: int = 0         # given up by an agent whose buffer was full, and told by it
+    rules: Counter = field(default_factory=Counter)  # by which of RULES how many of the others are excused
+    oldest_excused_ms: int = 0   # of those that a kill excuses: the longest time that one had been said before it
+    most_excused: int = 0        # by one kill
     device_events: int = 0   # alive, gap, storage, clock
     heartbeats: int = 0
     delays_ms: list = field(default_factory=list)  # from said to received, of those stored
     problems: list = field(default_factory=list)
+
+    @property
+    def excused(self):
+        """Lost with an agent that was killed, not yet committed."""
+        return self.rules[RULES[KILLED]] + self.excused_urgent
+
+    @property
+    def excused_urgent(self):
+        return self.rules[RULES[KILLED + 1]]
+
+    @property
+    def evicted(self):
+        """Given up by an agent whose buffer was full, and told by it."""
+        return self.rules[RULES[GIVEN_UP]] + self.rules[RULES[GIVEN_UP + 1]]
+
+    @property
+    def unexplained(self):
+        """Neither stored nor excused."""
+        return self.sent - self.stored - self.rules.total()
 
 
 def read_lines(path):
@@ -93,6 +116,9 @@ class Clocks:
     def any(self):
         return bool(self.steps)
 
+    def of_collectors(self):
+        return any(device.startswith("collector") for device in self.steps)
+
     def in_force(self, device, begin_ms, end_ms):
         """Every offset that held at some moment of the stretch; a step counts as having held 1.5 s before it was noticed."""
         found, now = set(), 0
@@ -106,6 +132,52 @@ class Clocks:
         return found
 
 
+GAP = re.compile(r"\w+ lane=([ur]) count=(\d+) store=([0-9a-f]{16})(?: seq=(\d+)-(\d+))?")
+
+
+class _Gaps:
+    """What agents said that they gave up. An event tells a lane and a count; a store and its numbers where those are one stretch.
+
+    It excuses readings of its own device and lane only. A number that is missing in the log it explains when it names that number, or,
+    told without numbers, when the number is of its device and lane."""
+
+    def __init__(self):
+        self.room = Counter()           # (device, lane) -> readings
+        self.told = defaultdict(list)   # (device, lane) -> [last, first, store, left], without numbers: last is None
+
+    def add(self, device, text):
+        """False: no gap event tells such a thing."""
+        match = GAP.fullmatch(text)
+        if match is None:
+            return False
+        lane, count, store, first, last = match.groups()
+        self.room[device, lane] += int(count)
+        self.told[device, lane].append([last and int(last), first and int(first), store, int(count)])
+        return True
+
+    def excuse(self, devices, lane):
+        """One reading of a lane of one of the devices."""
+        for device in devices:
+            if self.room[device, lane] > 0:
+                self.room[device, lane] -= 1
+                return True
+        return False
+
+    def explain(self, device, store, lane, numbers):
+        """The rest of these sorted numbers, which no event explains."""
+        told = self.told[device, lane]
+        # Of those that name it the one that ends first: the others may still be wanted. Those without numbers last.
+        order = sorted(gap for gap in told if gap[0] is not None and gap[2] == store) + [gap for gap in told if gap[0] is None]
+        rest = []
+        for n in numbers:
+            gap = next((g for g in order if g[3] > 0 and (g[0] is None or g[1] <= n <= g[0])), None)
+            if gap is None:
+                rest.append(n)
+            else:
+                gap[3] -= 1
+        return rest
+
+
 class _Records:
     """The log's side: each identity once, in the log's order."""
 
@@ -114,7 +186,8 @@ class _Records:
         self.by_identity = {}
         self.stamped = defaultdict(list)  # (sensor, at) -> values
         self.oks = defaultdict(list)      # sensor -> values
-        self.told_gaps = Counter()        # device -> readings that it said it gave up
+        self.devices = defaultdict(set)   # sensor -> the devices that spoke for it
+        self.gaps = _Gaps()
         last = {}
         for record in records:
             value = record["value"]
@@ -142,10 +215,11 @@ class _Records:
             if who[3] <= last.get(lane, -1):
                 self.say("reordered", f"{value['sensor']} seq {who[3]} after {last[lane]}")
             last[lane] = who[3]
+        self.devices[value["sensor"]].add(value["device"])
         if any(name in value for name in EVENTS):
             self.verdict.device_events += 1
-            told = re.search(r"\bcount=(\d+)", str(value.get("gap", "")))
-            self.told_gaps[value["device"]] += int(told.group(1)) if told else 0
+            if "gap" in value and not self.gaps.add(value["device"], str(value["gap"])):
+                self.say("changed", f"a gap event of {value['device']} that tells no lane, count and store: {value['gap']}")
         elif value.get("ok"):
             self.oks[value["sensor"]].append(value)
         else:
@@ -263,24 +337,25 @@ def _check_value(log, line, value, true_ms, clocks):
 
 
 def _judge_lost(log, lost, kills, window_ms, urgent_window_ms, said_ms):
-    verdict = log.verdict
-    room = sum(log.told_gaps.values())
+    verdict, by_kill = log.verdict, Counter()
     for line in lost:
-        window = urgent_window_ms if is_urgent(line) else window_ms
-        if any(kill - window <= said_ms(line) <= kill + 5 and mine(line["sensor"]) for kill, mine in kills):
-            verdict.excused += 1
-            verdict.excused_urgent += is_urgent(line)
-        elif verdict.evicted < room:
-            verdict.evicted += 1
+        urgent = is_urgent(line)
+        window = urgent_window_ms if urgent else window_ms
+        kill = next((at for at, mine in kills if at - window <= said_ms(line) <= at + 5 and mine(line["sensor"])), None)
+        if kill is not None:
+            verdict.rules[RULES[KILLED + urgent]] += 1
+            verdict.oldest_excused_ms = max(verdict.oldest_excused_ms, kill - said_ms(line))
+            by_kill[kill] += 1
+        elif log.gaps.excuse(log.devices[line["sensor"]], "u" if urgent else "r"):
+            verdict.rules[RULES[GIVEN_UP + urgent]] += 1
         else:
-            what = "urgent" if is_urgent(line) else "routine"
+            what = "urgent" if urgent else "routine"
             log.say("lost", f"{line['sensor']} at {line['at']} ms ({what}, said at {line['wall_ms']})")
-    told = Counter(log.told_gaps)
+    verdict.most_excused = max(by_kill.values(), default=0)
     for device, store, lane, missing in log.holes():
-        explained = min(told[device], len(missing))
-        told[device] -= explained
-        if explained < len(missing):
-            log.say("lost", f"{device} store {store} lane {lane}: {len(missing) - explained} numbers missing, first {missing[:3]}")
+        rest = log.gaps.explain(device, store, lane, missing)
+        if rest:
+            log.say("lost", f"{device} store {store} lane {lane}: {len(rest)} numbers missing, first {rest[:3]}")
 
 
 def check_ids(records):

@@ -4,9 +4,9 @@
  * asks of CLOCK_REALTIME. The monotonic and the boot clock stay what they are, as they do on a
  * machine whose clock is set.
  *
- * VIGIA_TEST_DISK names a file with one int64_t: while it is not 0, each write to a file whose name
+ * VIGIA_TEST_DISK names a file with two: while the first is not 0, each write to a file whose name
  * has ".db" in it fails with ENOSPC, every other one after half of it was written, as on a disk that
- * has just become full.
+ * has just become full. The second counts those writes.
  *
  * Both files are mapped: a change is seen at once. Without the variable nothing is changed. */
 #include <errno.h>
@@ -29,9 +29,15 @@
 
 #define LINK_MAX_LEN 64
 
-static const volatile int64_t *offset_ms, *disk_full;
+struct disk {
+    volatile int64_t full;
+    _Atomic int64_t refused;
+};
 
-static const volatile int64_t *map(const char *variable)
+static const volatile int64_t *offset_ms;
+static struct disk *disk;
+
+static void *map(const char *variable, size_t bytes)
 {
     const char *path = getenv(variable);
     int fd;
@@ -40,10 +46,10 @@ static const volatile int64_t *map(const char *variable)
     if (path == NULL) {
         return NULL;
     }
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof(int64_t), PROT_READ, MAP_SHARED, fd, 0);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    at = fd < 0 ? MAP_FAILED : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED) {
-        (void)fprintf(stderr, "fault_shim: %s=%s: no file of eight bytes\n", variable, path);
+        (void)fprintf(stderr, "fault_shim: %s=%s: no file of %zu bytes\n", variable, path, bytes);
         _exit(2);
     }
     (void)close(fd);
@@ -52,8 +58,8 @@ static const volatile int64_t *map(const char *variable)
 
 __attribute__((constructor)) static void find_files(void)
 {
-    offset_ms = map("VIGIA_TEST_CLOCK");
-    disk_full = map("VIGIA_TEST_DISK");
+    offset_ms = map("VIGIA_TEST_CLOCK", sizeof *offset_ms);
+    disk = map("VIGIA_TEST_DISK", sizeof *disk);
 }
 
 static void moved(struct timespec *t)
@@ -124,9 +130,10 @@ static ssize_t room(int fd, size_t bytes)
 {
     static atomic_uint writes;
 
-    if (disk_full == NULL || *disk_full == 0 || !is_database(fd)) {
+    if (disk == NULL || disk->full == 0 || !is_database(fd)) {
         return (ssize_t)bytes;
     }
+    (void)atomic_fetch_add(&disk->refused, 1);
     if (atomic_fetch_add(&writes, 1) % 2 == 0 && bytes > 1) {
         return (ssize_t)(bytes / 2);
     }

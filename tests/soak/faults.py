@@ -1,10 +1,12 @@
-"""The faults of the soak, each a stream of acts of its own from the seed: (seconds to wait, what to do next).
+"""The faults of the soak, each a stream of acts of its own from the seed.
 
-A stream is a generator that yields how long to wait before it is asked again; the soak's loop asks whichever is due. So the same seed
-gives the same acts in the same order, whatever other faults run beside it."""
+Below, the acts of a fault are a generator that yields how many seconds to wait before it is asked again; the soak's loop asks whichever
+is due. So the same seed gives the same acts in the same order, whatever other faults run beside it."""
+import contextlib
 import random
+import time
 
-from world import BROKER, now_ms
+from world import BROKER, Failed, now_ms
 
 # How often each kind of program is killed. A collector that dies costs its agents the two retransmissions that tell them (RFC 7252:
 # 1 s and 2 s), and with Kafka a processor the session of its group (6 s): so they die less often, or nothing would ever move.
@@ -12,7 +14,30 @@ WEIGHTS = {"sqlite": {"agent": 0.4, "collector": 0.2, "processor": 0.4}, "kafka"
 DOWN_S = (0.0, 0.15)  # a killed program is away for so long
 
 
-def kills(world, done):
+class Fault:
+    """One fault on its way through its acts. `busy`: an act is under way, so something is down that the rest of the act brings back."""
+
+    def __init__(self, name, world, done):
+        self.busy = False
+        self.waits = ACTS[name](self, world, done)
+
+    def go_on(self):
+        """Does what is due, and tells for how many seconds nothing is."""
+        return next(self.waits)
+
+    def finish(self, pause):
+        """Carries the act that is under way to its end, without its long waits."""
+        while self.busy:
+            pause(min(0.2, self.go_on()))
+
+    @contextlib.contextmanager
+    def act(self):
+        self.busy = True
+        yield
+        self.busy = False
+
+
+def kills(fault, world, done):
     """kill -9 of a random program, and its next start. `done.kills` counts."""
     rng = random.Random(f"{world.args.seed}/kill")
     weights = WEIGHTS[world.args.log]
@@ -25,17 +50,17 @@ def kills(world, done):
         program, down = rng.choice(groups[kind]), rng.uniform(*DOWN_S)
         if not program.runs():
             continue  # it ended by itself and begins again in a moment
-        act = world.kill(program)
-        program.held = True
-        yield down
-        program.held = False
-        program.start()
-        act["restart_ms"] = program.started_ms
-        del act  # the act is whole
+        with fault.act():
+            note = world.kill(program)
+            program.held = True
+            yield down
+            program.held = False
+            program.start()
+            note["restart_ms"] = program.started_ms
         done.kills += 1
 
 
-def brokers(world, done):
+def brokers(fault, world, done):
     """kill -9 of one broker, then its next start; the next one dies when all are back."""
     rng = random.Random(f"{world.args.seed}/broker")
     nodes = world.args.brokers
@@ -43,17 +68,16 @@ def brokers(world, done):
     while True:
         yield rng.uniform(*world.args.broker_gap)
         node = rng.randrange(1, nodes + 1)
-        at = now_ms()
-        world.call([BROKER, "kill9", world.folder / "kafka", node])
-        world.note("acts", wall_ms=at, act="kill", what=f"broker-{node}", kind="broker")
-        act = world.notes["acts"][-1]
-        yield rng.uniform(0.2, 2.0)
-        act["restart_ms"] = now_ms()
-        starting = world.begin([BROKER, "restart", world.folder / "kafka", node])
-        while not world.ended_well(starting):
-            yield 0.2
-        act["ready_ms"] = now_ms()
-        del act
+        with fault.act():
+            at = now_ms()
+            world.call([BROKER, "kill9", world.folder / "kafka", node])
+            note = world.note("acts", wall_ms=at, act="kill", what=f"broker-{node}", kind="broker")
+            yield rng.uniform(0.2, 2.0)
+            note["restart_ms"] = now_ms()
+            starting = world.begin([BROKER, "restart", world.folder / "kafka", node])
+            while not world.ended_well(starting):
+                yield 0.2
+            note["ready_ms"] = now_ms()
         done.brokers += 1
 
 
@@ -69,7 +93,7 @@ WEATHER = (  # what a network can be, and how often
 CLEAR = {"loss": 0.0, "dup": 0.0, "reorder": 0.0, "corrupt": 0.0, "delay_ms": (0, 0), "rebind": 0, "rebind_after": 0, "blackhole": False}
 
 
-def network(world, done):
+def network(_, world, done):
     """Each way to a collector has its own weather, which changes every few seconds."""
     rng = random.Random(f"{world.args.seed}/net")
     while True:
@@ -89,45 +113,53 @@ def clear_network(world):
 
 
 AGENT_STEPS_MS = (-86_400_000, -3_600_000, -30_000, -2_000, 2_000, 30_000, 3_600_000, 86_400_000)
+SPEAK_S = 30  # in which an agent that has begun says something
 COLLECTOR_STEPS_MS = (-20_000, -2_000, 2_000, 20_000)  # less than what the processor takes for a wrong clock
 
 
-def clocks(world, done):
+def clocks(_, world, done):
     """The wall clock of an agent or a collector steps, stays wrong for a while, and steps back."""
     rng = random.Random(f"{world.args.seed}/clock")
     while True:
         yield rng.uniform(1.0, 4.0)
         of_agent = rng.random() < 0.75
         who = rng.choice(world.agents if of_agent else world.collectors)
+        while of_agent and who.finds_its_place():
+            yield 0.05
         right = who.clock.offset_ms != 0
         who.clock.step(0 if right else rng.choice(AGENT_STEPS_MS if of_agent else COLLECTOR_STEPS_MS))
         world.note("acts", wall_ms=now_ms(), act=f"clock {who.clock.offset_ms} ms", what=who.name, kind="clock")
         done.steps += 1
 
 
-def right_clocks(world):
+def right_clocks(world, pause):
+    for agent in world.agents:
+        deadline = time.monotonic() + SPEAK_S
+        while agent.finds_its_place():
+            if time.monotonic() > deadline:
+                raise Failed(f"{agent.name} runs and has said nothing for {SPEAK_S} s:\n{agent.tail()}")
+            pause(0.05)
     for who in world.agents + world.collectors:
         if who.clock.offset_ms != 0:
             who.clock.step(0)
 
 
-def disks(world, done):
+FULL_S = (0.5, 4.0)  # a disk is full for so long
+
+
+def disks(fault, world, done):
     """The disk of one agent's card, or of the log, is full for a while."""
     rng = random.Random(f"{world.args.seed}/disk")
     while True:
         yield rng.uniform(2.0, 6.0)
         name = rng.choice(sorted(world.disks))
-        world.disks[name].set(1)
-        world.note("acts", wall_ms=now_ms(), act="disk full", what=name, kind="disk")
-        yield rng.uniform(0.5, 4.0)
-        world.disks[name].set(0)
-        world.note("acts", wall_ms=now_ms(), act="disk free", what=name, kind="disk")
+        with fault.act():
+            world.disks[name].set(1)
+            world.note("acts", wall_ms=now_ms(), act="disk full", what=name, kind="disk")
+            yield rng.uniform(*FULL_S)
+            world.disks[name].set(0)
+            world.note("acts", wall_ms=now_ms(), act="disk free", what=name, kind="disk")
         done.full_disks += 1
 
 
-def clear_disks(world):
-    for disk in world.disks.values():
-        disk.set(0)
-
-
-STREAMS = {"kill": kills, "net": network, "clock": clocks, "disk": disks, "broker": brokers}
+ACTS = {"kill": kills, "net": network, "clock": clocks, "disk": disks, "broker": brokers}

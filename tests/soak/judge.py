@@ -10,13 +10,15 @@ import time
 import urllib.request
 from statistics import median
 
+import bounds
 from world import Failed, now_ms
 
 CHECK = pathlib.Path(__file__).resolve().parents[1] / "checker" / "check"
 DRAIN_S = 120
 QUIET_LOOKS = 15  # 0.1 s apart
 GROUP_MS = 1000      # [buffer] group: what a killed agent may lose
-COMMIT_MS = 500      # and the commit under way; for an urgent reading, that alone
+URGENT_MS = 500      # and the commit under way; of urgent readings, that alone
+ROUTINE_MS = GROUP_MS + URGENT_MS
 
 
 def pause(seconds):
@@ -57,28 +59,47 @@ def drain(world):
 
 def verdict(world):
     """Reads the log when it is quiet, and lets the checker judge; alarms may still be on their way, so it is asked again for a while."""
-    args = world.args
     world.write_notes()
     drain(world)
-    pause(args.window / 1000 + 1)  # the last pre-alarms end
-    readings = world.topic("readings", world.folder / "readings.jsonl")
+    pause(world.args.window / 1000 + 1)  # the last pre-alarms end
+    world.topic("readings", world.folder / "readings.jsonl")
     deadline = time.monotonic() + DRAIN_S / 2
     while True:
         end_ms = now_ms()
-        alarms = world.topic("alarms", world.folder / "alarms.jsonl")
-        command = [sys.executable, CHECK, "--json", "--ledger", *[a.ledger for a in world.agents if a.ledger.exists()],
-                   "--readings", readings, "--alarms", alarms, "--rules", f"strikes=3,window={args.window}",
-                   "--kills", world.folder / "kills.jsonl", "--kept", world.folder / "kept.jsonl",
-                   "--clock", world.folder / "clock.jsonl", "--start-ms", world.start_ms, "--end-ms", end_ms,
-                   "--window-ms", GROUP_MS + COMMIT_MS, "--urgent-window-ms", COMMIT_MS, "--slack-ms", args.slack]
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=900)
-        if done.returncode not in (0, 1):
-            raise Failed(f"the checker could not judge: {done.stderr.strip()[-600:]}")
-        told = json.loads(done.stdout)
-        if told["counts"]["missed alarm"] == 0 or time.monotonic() > deadline:
+        world.topic("alarms", world.folder / "alarms.jsonl")
+        unseen = write_seen(world)
+        told = checked(world, end_ms)
+        if (told["counts"]["missed alarm"] == 0 and unseen == 0) or time.monotonic() > deadline:
             (world.folder / "verdict.json").write_text(json.dumps(told, indent=1))
             return told
         pause(1)
+
+
+def checked(world, end_ms):
+    args = world.args
+    at = {name: world.folder / f"{name}.jsonl" for name in ("readings", "alarms", "kills", "kept", "clock", "seen", "setbacks")}
+    command = [sys.executable, CHECK, "--json", "--ledger", *[a.ledger for a in world.agents if a.ledger.exists()],
+               "--rules", f"strikes=3,window={args.window}", *(w for name, path in at.items() for w in (f"--{name}", path)),
+               "--start-ms", world.start_ms, "--end-ms", end_ms, "--window-ms", ROUTINE_MS, "--urgent-window-ms", URGENT_MS,
+               "--slack-ms", args.slack, "--late-ms", args.late]
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=900)
+    if done.returncode not in (0, 1) or not done.stdout:
+        raise Failed(f"the checker could not judge: {done.stderr.strip()[-600:]}")
+    return json.loads(done.stdout)
+
+
+def write_seen(world):
+    """What the followers have seen so far, and when; returns how many records they have still to see."""
+    unseen = 0
+    with open(world.folder / "seen.jsonl", "w", encoding="utf-8") as file:
+        for topic, follower in world.followers.items():
+            if follower.gave_up():
+                raise Failed(f"nobody follows {topic} any more; see logs/follow-{topic}.log")
+            seen = dict(follower.seen)
+            for (partition, offset), at in seen.items():
+                file.write(json.dumps({"topic": topic, "partition": partition, "offset": offset, "seen_ms": at}) + "\n")
+            unseen += sum((r["partition"], r["offset"]) not in seen for r in lines(world.folder / f"{topic}.jsonl"))
+    return unseen
 
 
 # --- time to resume ----------------------------------------------------------------------------------------------------
@@ -152,24 +173,45 @@ def resumed(world):
     return out
 
 
-def alarm_delays(world):
-    """From a reading's receipt to the alarm that it raised being seen by another reader."""
-    received = {}
-    for r in lines(world.folder / "readings.jsonl"):
-        value = r["value"]
-        if value.get("seq") is not None:
-            received.setdefault((value["store"], value["lane"], value["seq"]), value["received_ms"])
-    delays = []
-    for at, r in moments(world, "alarms"):
-        event = r["value"]
-        if event["event"] == "raised" and "seq" in event:
-            delays.append(max(0, at - received[event["store"], event["lane"], event["seq"]]))
-    return sorted(delays)
+PROMISES = {"lost": "readings lost, excused by no rule", "duplicated": "readings under two identities", "changed": "readings changed",
+            "invented": "readings that nobody said", "reordered": "readings out of order", "wrong time": "readings with a wrong time",
+            "false alarm": "false alarms", "missed alarm": "missed alarms", "wrong alarm": "wrong alarms",
+            "duplicate strike": "duplicate strikes", "duplicate alarm id": "duplicate alarm ids"}
+RESUMED = {"agent": "agent: restart to its next reading in the log", "collector": "collector: restart to its next record in the log",
+           "processor": "processor: restart to the next alarm event", "broker": "broker killed: until every partition has new readings and events",
+           "all agents after a collector": "collector killed: until every agent has delivered again"}
 
 
 def figures(world, done, told, result):
     """Fills the result; every promise is a target."""
-    f, counts = told["figures"], told["counts"]
+    work_done(world, done, result)
+    f = told["figures"]
+    result.figure("readings said", f["sent"], target="> 0", ok=f["sent"] > 0)
+    result.figure("readings stored", f["stored"])
+    for kind in ("lost", "duplicated", "reordered", "wrong time", "changed", "invented"):
+        result.figure(PROMISES[kind], told["counts"][kind], target="0", ok=told["counts"][kind] == 0)
+    result.figure("readings neither stored nor excused", f["neither stored nor excused"], target="0",
+                  ok=f["neither stored nor excused"] == 0)
+    for name, n in f.items():
+        if name.startswith("excused: ") and "readings" in name and ("gave up" not in name or "disk" in world.faults or n > 0):
+            result.figure(name, n)
+    if "kill" in world.faults:
+        result.figure("most readings excused by one kill", f["most excused by one kill"])
+        result.figure("the oldest of them when its agent was killed", f["oldest excused by a kill, ms"], "ms")
+        result.figure("rows on killed agents' cards, all in the log", f["on a killed agent's card"])
+    result.figure("records delivered again, counted once", f["delivered again"])
+    figures_of_alarms(world, told, result)
+    result.figure("programs that ended by themselves and were started again", len(world.ended))
+    for kind, times in sorted(resumed(world).items()):
+        result.figure(f"{RESUMED[kind]}, median", round(median(times)), "ms")
+        result.figure(f"{RESUMED[kind]}, worst", max(times), "ms")
+    result.figure("said to received, p50", f["delivery p50 ms"], "ms")
+    result.figure("said to received, worst", f["delivery worst ms"], "ms")
+    for text in told["problems"][:20]:
+        result.fail(text)
+
+
+def work_done(world, done, result):
     for name, needed, value in (("kills of agents, collectors, processors", "kill" in world.faults, done.kills),
                                 ("kills of brokers", "broker" in world.faults, done.brokers),
                                 ("changes of the network", "net" in world.faults, done.weathers),
@@ -177,44 +219,38 @@ def figures(world, done, told, result):
                                 ("full disks", "disk" in world.faults, done.full_disks)):
         if needed:
             result.figure(name, value, target="> 0", ok=value > 0)
+    if "disk" in world.faults:
+        refused = {name: disk.obeyed() for name, disk in sorted(world.disks.items())}
+        for name, n in refused.items():
+            result.figure(f"writes that the full disk of the {name} refused", n)
+        result.figure("writes that full disks refused", sum(refused.values()), target="> 0", ok=sum(refused.values()) > 0)
     if world.args.kills and "kill" in world.faults:
         result.figure("kills asked for", world.args.kills, target="all done", ok=done.kills >= world.args.kills)
     for kind in ("agent", "collector", "processor"):
         n = sum(1 for a in world.notes.get("acts", []) if a["act"] == "kill" and a["kind"] == kind)
         if n:
             result.figure(f"kills of a {kind}" if kind != "agent" else "kills of an agent", n)
-    result.figure("readings said", f["sent"], target="> 0", ok=f["sent"] > 0)
-    result.figure("readings stored", f["stored"])
+
+
+def figures_of_alarms(world, told, result):
+    f, counts, args = told["figures"], told["counts"], world.args
     result.figure("alarm events", f["alarm events"], target="> 0", ok=f["alarm events"] > 0)
     result.figure("alarm events as an independent model of the rules tells them", f["alarm events as they must be"],
-                  target=f["alarm events"], ok=f["alarm events as they must be"] == f["alarm events"])
-    for kind, n in counts.items():
-        result.figure({"lost": "lost readings", "duplicated": "readings under two identities", "changed": "readings changed",
-                       "invented": "readings that nobody said", "reordered": "readings out of order",
-                       "wrong time": "readings with a wrong time", "false alarm": "false alarms", "missed alarm": "missed alarms",
-                       "wrong alarm": "wrong alarms", "duplicate strike": "duplicate strikes",
-                       "duplicate alarm id": "duplicate alarm ids", "late": "late alarms"}[kind], n, target=0, ok=n == 0)
-    result.figure("records delivered again, counted once", f["delivered again"])
-    result.figure("rows on killed agents' cards, all in the log", f["on a killed agent's card"])
-    result.figure("routine readings lost with a killed agent's open group", f["excused"] - f["excused urgent"])
-    result.figure("urgent readings said less than 0.5 s before their agent died, not committed", f["excused urgent"])
-    if "disk" in world.faults:
-        result.figure("readings given up by a full buffer, all told by gap events", f["evicted and told"])
-    result.figure("programs that ended by themselves and were started again", len(world.ended))
-    for kind, times in sorted(resumed(world).items()):
-        name = {"agent": "agent: restart to its next reading in the log", "collector": "collector: restart to its next record in the log",
-                "processor": "processor: restart to the next alarm event", "broker": "broker killed: until every partition has new readings and events",
-                "all agents after a collector": "collector killed: until every agent has delivered again"}[kind]
-        result.figure(f"{name}, median", round(median(times)), "ms")
-        result.figure(f"{name}, worst", max(times), "ms")
-    result.figure("said to received, p50", f["delivery p50 ms"], "ms")
-    result.figure("said to received, worst", f["delivery worst ms"], "ms")
-    delays = alarm_delays(world)
-    if delays and "clock" not in world.faults:
-        result.figure("received to its alarm seen in the log, p50", round(median(delays)), "ms")
-        result.figure("received to its alarm seen in the log, worst", delays[-1], "ms")
-    for text in told["problems"][:20]:
-        result.fail(text)
+                  target=str(f["alarm events"]), ok=f["alarm events as they must be"] == f["alarm events"])
+    for kind in ("false alarm", "missed alarm", "wrong alarm", "duplicate strike", "duplicate alarm id"):
+        result.figure(PROMISES[kind], counts[kind], target="0", ok=counts[kind] == 0)
+    result.figure("looks at a pre-alarm so near to its end that both orders were allowed", f["pre-alarms followed both ways"])
+    result.figure("alarms raised whose wait was measured", f["alarms raised"], target="> 0", ok=f["alarms raised"] > 0)
+    anew = bounds.begins_anew(args.log, args.faults)
+    result.figure(f"late alarms: seen more than {args.late / 1000:g} s after the receipt of their reading" +
+                  (" and after each kill of a processor since" if anew else ""), counts["late"], target="0",
+                  ok=counts["late"] == 0)
+    if anew:
+        result.figure("excused: alarms later than that after the receipt, a processor having been killed since",
+                      f["excused: alarms late only because of setbacks"])
+    began = "seen in the log" if any(step["device"].startswith("collector") for step in world.notes.get("clock", [])) else "received"
+    for name, key in (("p50", "alarm p50 ms"), ("p99", "alarm p99 ms"), ("worst", "alarm worst ms")):
+        result.figure(f"a reading {began} to its alarm seen in the log, {name}", f[key], "ms")
 
 
 def write_acts(world, path):

@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The soak itself: what it refuses, and that nothing is left of it when it is interrupted."""
+"""The soak itself: what it refuses, that it ends what it begins, and that nothing is left of it when it is interrupted."""
 import os
 import pathlib
 import re
 import signal
 import subprocess
 import sys
+import types
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+import faults  # noqa: E402
 PROGRAMS = pathlib.Path(os.environ["VIGIA_BINARY_DIR"]) / "bin"
 
 
@@ -16,7 +19,7 @@ def soak(*words):
 
 
 def wrong_arguments_are_refused():
-    for words, needle in ((["--bogus"], "--bogus"), (["--faults", "fire"], "fire"), (["--kills", "0"], "'0'"), (["--gap", "2..1"], "2..1"),
+    for words, needle in ((["--bogus"], "--bogus"), (["--faults", "fire"], "fire"), (["--kills", "0"], "'0'"), (["--patience", "0"], "'0'"), (["--gap", "2..1"], "2..1"),
                           (["--faults", "broker"], "--log kafka"), (["--brokers", "3"], "--log kafka"), (["--log", "tape"], "tape"),
                           (["--faults", "net", "--kills", "3"], "--kills"), (["--seconds", "3", "--kills", "3"], "not allowed")):
         done = soak("--programs", PROGRAMS, *words)
@@ -31,6 +34,47 @@ def missing_programs_are_told_in_one_line():
 def a_folder_with_something_in_it_is_left_alone():
     done = soak("--programs", PROGRAMS, "--dir", HERE)
     assert done.returncode == 1 and "not empty" in done.stderr and (HERE / "soak").exists(), done
+
+
+class Disk:
+    def __init__(self):
+        self.full = 0
+
+    def set(self, value):
+        self.full = value
+
+
+class Daemon:
+    """A program that only says whether it runs."""
+
+    def __init__(self):
+        self.up, self.started_ms = True, 0
+
+    def runs(self):
+        return self.up
+
+    def start(self):
+        self.up = True
+
+
+def a_fault_under_way_is_carried_to_its_end():
+    disks, daemon = {"log": Disk(), "card": Disk()}, Daemon()
+    world = types.SimpleNamespace(args=types.SimpleNamespace(seed=3, log="sqlite", gap=(0.3, 0.6)), disks=disks, agents=[daemon],
+                                  collectors=[daemon], processors=[daemon], note=lambda *_, **line: line,
+                                  kill=lambda program: vars(program).update(up=False) or {})
+    done = types.SimpleNamespace(full_disks=0, kills=0)
+    hurt = {"disk": lambda: any(disk.full for disk in disks.values()), "kill": lambda: not daemon.up}
+    for name, is_hurt in hurt.items():
+        fault, waited = faults.Fault(name, world, done), []
+        while not fault.busy:
+            assert not is_hurt()
+            fault.go_on()
+        assert is_hurt()
+        fault.finish(waited.append)
+        assert not fault.busy and not is_hurt() and sum(waited) <= 0.2, (name, waited)
+        fault.finish(waited.append)  # nothing is under way now: nothing begins
+        assert not is_hurt()
+    assert (done.full_disks, done.kills) == (1, 1), done
 
 
 def processes_that_name(folder):
@@ -62,7 +106,7 @@ def nothing_is_left_when_it_is_interrupted():
 
 def main():
     for test in (wrong_arguments_are_refused, missing_programs_are_told_in_one_line, a_folder_with_something_in_it_is_left_alone,
-                 nothing_is_left_when_it_is_interrupted):
+                 a_fault_under_way_is_carried_to_its_end, nothing_is_left_when_it_is_interrupted):
         test()
         print("ok  ", test.__name__.replace("_", " "))
     return 0

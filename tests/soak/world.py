@@ -20,6 +20,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "integration" / "support"))
+import bounds  # noqa: E402
 import card  # noqa: E402
 from ports import free_port  # noqa: E402
 from udp_proxy import UdpProxy  # noqa: E402
@@ -106,11 +107,24 @@ class Agent(Program):
         self.story = self.folder / "story"
         self.story.write_text(story)
         self.quiet = False
+        self.said_before = 0
         self.more = {}
         self.clock = Clock(world, self.device)
         self.metrics = free_port(socket.SOCK_STREAM)
         super().__init__(self.device, "agent", self.words, world.folder / "logs" / f"{self.device}.log",
                          world.preloaded(self.clock, disk))
+
+    def said(self):
+        """Bytes in its ledger."""
+        return self.ledger.stat().st_size if self.ledger.exists() else 0
+
+    def start(self):
+        self.said_before = self.said()
+        super().start()
+
+    def finds_its_place(self):
+        """Whether it has begun and said nothing yet: it is told where its story begins by its clock, which must not step meanwhile."""
+        return self.runs() and self.said() == self.said_before
 
     def card(self):
         return self.folder / "buffer.db"
@@ -142,7 +156,7 @@ class Follower:
 
     The log's own append_ms is when a record was handed to it, which with Kafka is before it is safe."""
 
-    BEGINNINGS = 20
+    BEGINNINGS = 200  # each kill of a broker may end the reader
 
     def __init__(self, world, topic):
         self.command = [world.bin / "vigia", "--config", world.site / "vigia.ini", "topic", "read", topic, "--from-beginning", "--follow", "--json"]
@@ -164,6 +178,9 @@ class Follower:
                     self.seen.setdefault((int(head[1]), int(head[2])), now_ms())
             self.process.wait(STOP_S)
 
+    def gave_up(self):
+        return not self.thread.is_alive()
+
     def stop(self):
         self.stopped = True
         if self.process is not None and self.process.poll() is None:
@@ -172,16 +189,19 @@ class Follower:
 
 
 class Word:
-    """Eight bytes that preloaded programs look at (tests/soak/fault_shim.c)."""
+    """Two words of eight bytes that preloaded programs share (tests/soak/fault_shim.c): what they obey, and how often they did."""
 
     def __init__(self, path):
         self.path, self.value = path, 0
-        self.path.write_bytes(struct.pack("q", 0))
+        self.path.write_bytes(struct.pack("qq", 0, 0))
 
     def set(self, value):
         with open(self.path, "r+b") as file:
             file.write(struct.pack("q", value))
         self.value = value
+
+    def obeyed(self):
+        return struct.unpack("qq", self.path.read_bytes())[1]
 
 
 class Clock:
@@ -250,7 +270,8 @@ class World:
             words["VIGIA_TEST_CLOCK"] = str(clock.word.path)
         if disk is not None:
             words["VIGIA_TEST_DISK"] = str(disk.path)
-        return {**words, "LD_PRELOAD": str(self.shim), "ASAN_OPTIONS": "verify_asan_link_order=0"} if words else None
+        asan = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
+        return {**words, "LD_PRELOAD": str(self.shim), "ASAN_OPTIONS": asan} if words else None
 
     def make_log(self):
         init = [self.bin / "vigia", "init", "--dir", self.site, "--listen", "127.0.0.1:1"]
@@ -328,15 +349,16 @@ class World:
 
     def note(self, where, /, **line):
         self.notes.setdefault(where, []).append(line)
+        return line
 
     def kill(self, program):
         at = program.kill()
-        self.note("acts", wall_ms=at, act="kill", what=program.name, kind=program.kind)
+        note = self.note("acts", wall_ms=at, act="kill", what=program.name, kind=program.kind)
         if program.kind == "agent":
             self.note("kills", wall_ms=at, sensors=[f"a{program.number}-*"])
             for lane, store, seq in program.rows_on_card():
                 self.kept.add((program.device, f"{store:016x}", "ur"[lane], seq))
-        return self.notes["acts"][-1]
+        return note
 
     def supervise(self):
         """As a service manager does: what ended by itself begins again. Only a clean failure may end a program."""
@@ -360,6 +382,9 @@ class World:
     def write_notes(self):
         for kind in ("kills", "clock", "acts"):
             (self.folder / f"{kind}.jsonl").write_text("".join(json.dumps(n) + "\n" for n in self.notes.get(kind, [])))
+        setbacks = [{"wall_ms": a["wall_ms"]} for a in self.notes.get("acts", [])
+                    if a["act"] == "kill" and a["kind"] == "processor" and bounds.begins_anew(self.args.log, self.faults)]
+        (self.folder / "setbacks.jsonl").write_text("".join(json.dumps(s) + "\n" for s in setbacks))
         rows = (dict(zip(("device", "store", "lane", "seq"), row)) for row in sorted(self.kept))
         (self.folder / "kept.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 

@@ -1,0 +1,66 @@
+"""How long alarms took from the receipt of the reading that raised them until another reader of the log could see them, and which were late.
+
+The log's own append time is no such moment: with Kafka it is when a record was handed over, before its transaction has committed.
+"""
+from dataclasses import dataclass, field
+
+from checker import identity, problem
+
+
+@dataclass
+class Waits:
+    set_back: int = 0  # alarms that waited longer than the bound, and no longer than that after a setback
+    took_ms: list = field(default_factory=list)
+    problems: list = field(default_factory=list)
+
+
+class Seen:
+    """When another reader saw each record: {"topic", "partition", "offset", "seen_ms"}. Without lines: when the log says it was appended."""
+
+    def __init__(self, lines=None):
+        self.at = None if lines is None else {(s["topic"], s["partition"], s["offset"]): s["seen_ms"] for s in lines}
+
+    def when(self, topic, record):
+        """None: it was not seen."""
+        if self.at is None:
+            return record["append_ms"]
+        return self.at.get((topic, record["partition"], record["offset"]))
+
+
+def _deadline(begin_ms, late_ms, setbacks):
+    """The wait begins anew with each setback that comes before its end."""
+    deadline = begin_ms + late_ms
+    for at in setbacks:
+        if begin_ms < at <= deadline:
+            deadline = at + late_ms
+    return deadline
+
+
+def check_waits(records, alarms, late_ms=None, seen=None, setbacks=(), by_sight=False):
+    """`late_ms`: the longest wait (default: none is too long). `seen`: a Seen. `setbacks`: moments that begin a wait anew, such as the
+    kill of the processor that had the reading. `by_sight`: the collectors' clocks are wrong, so a wait counts from when another reader
+    saw the reading itself."""
+    out, seen, setbacks = Waits(), seen or Seen(), sorted(setbacks)
+    begins = {}
+    for record in records:
+        value = record["value"]
+        if value.get("seq") is not None and identity(value) not in begins:
+            begins[identity(value)] = seen.when("readings", record) if by_sight else value["received_ms"]
+    for record in alarms:
+        event = record["value"]
+        who = identity({"device": None, **event})
+        if event["event"] != "raised" or who not in begins:
+            continue  # what follows from no reading, by_rules blames
+        begin, at = begins[who], seen.when("alarms", record)
+        if begin is None or at is None:
+            what = "" if begin is not None else "the reading of "
+            out.problems.append(problem("late", f"another reader did not see {what}{event['alarm_id']}"))
+            continue
+        out.took_ms.append(max(0, at - begin))
+        if late_ms is None or at <= begin + late_ms:
+            continue
+        if at <= _deadline(begin, late_ms, setbacks):
+            out.set_back += 1
+        else:
+            out.problems.append(problem("late", f"{event['alarm_id']} was seen {at - begin} ms after its reading was received"))
+    return out
