@@ -183,9 +183,11 @@ class Follower:
 
     def stop(self):
         self.stopped = True
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-        self.thread.join(STOP_S)
+        deadline = time.monotonic() + STOP_S
+        while self.thread.is_alive() and time.monotonic() < deadline:  # it may be starting a process just now
+            if self.process is not None and self.process.poll() is None:
+                self.process.kill()
+            self.thread.join(0.1)
 
 
 class Word:
