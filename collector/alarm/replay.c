@@ -14,6 +14,7 @@ struct replay {
     struct vg_alarm_engine *engine;
     const char *name;
     uint64_t line, bad, events;
+    int unwritten; /* why an event was lost on its way to standard output; 0: none was */
 };
 
 static void on_event(void *arg, const struct vg_alarm_event *event)
@@ -23,7 +24,9 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
     size_t len;
     if (vg_alarm_event_encode(event, out, sizeof(out) - 1, &len) == VG_OK) {
         out[len++] = '\n';
-        fwrite(out, 1, len, stdout);
+        if (fwrite(out, 1, len, stdout) != len) {
+            r->unwritten = errno;
+        }
         r->events++;
     }
 }
@@ -37,7 +40,9 @@ static int64_t on_period(void *arg, const char *device, const char *sensor)
 static void bad_line(struct replay *r, const char *why)
 {
     r->bad++;
-    fflush(stdout);
+    if (fflush(stdout) != 0) {
+        r->unwritten = errno;
+    }
     fprintf(stderr, "vigia-alarm: %s:%" PRIu64 ": %s\n", r->name, r->line, why);
 }
 
@@ -115,7 +120,10 @@ int vgi_alarm_replay(void *arg)
     } else {
         all(&r, from);
         if (fflush(stdout) != 0) {
-            fprintf(stderr, "vigia-alarm: standard output: %s\n", strerror(errno));
+            r.unwritten = errno;
+        }
+        if (r.unwritten != 0) {
+            fprintf(stderr, "vigia-alarm: standard output: %s\n", strerror(r.unwritten));
         } else {
             code = r.bad > 0 ? VG_EXIT_FAIL : VG_EXIT_OK;
         }
