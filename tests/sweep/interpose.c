@@ -152,6 +152,24 @@ static bool fails(enum whose whose, const char *name, const void *caller)
         return __real_##name args;                                                                 \
     }
 
+/* A stream that has failed says so until it is closed (glibc's own mark). */
+static int spoilt(FILE *stream, int why)
+{
+    if (stream != NULL) {
+        stream->_flags |= _IO_ERR_SEEN;
+    }
+    return why;
+}
+
+/* Closed, whatever it says. */
+int __real_fclose(FILE *stream);
+static int closed(FILE *stream)
+{
+    (void)__real_fclose(stream);
+    errno = EIO;
+    return EOF;
+}
+
 /* memory */
 CALL(void *, malloc, (size_t n), (n), NULL, ENOMEM)
 CALL(void *, calloc, (size_t n, size_t m), (n, m), NULL, ENOMEM)
@@ -166,6 +184,15 @@ CALL(void *, mmap64, (void *p, size_t n, int prot, int flags, int fd, off64_t at
      (p, n, prot, flags, fd, at), MAP_FAILED, ENOMEM)
 /* files */
 CALL(FILE *, fopen, (const char *path, const char *mode), (path, mode), NULL, EMFILE)
+CALL(int, fclose, (FILE * f), (f), closed(f), EIO)
+CALL(int, fflush, (FILE * f), (f), EOF, spoilt(f, ENOSPC))
+CALL(size_t, fread, (void *to, size_t n, size_t m, FILE *f), (to, n, m, f), 0, spoilt(f, EIO))
+CALL(size_t, fwrite, (const void *from, size_t n, size_t m, FILE *f), (from, n, m, f), 0,
+     spoilt(f, ENOSPC))
+CALL(int, fputs, (const char *s, FILE *f), (s, f), EOF, spoilt(f, ENOSPC))
+CALL(int, fputc, (int c, FILE *f), (c, f), EOF, spoilt(f, ENOSPC))
+CALL(int, getc, (FILE * f), (f), EOF, spoilt(f, EIO))
+CALL(ssize_t, getline, (char **to, size_t *n, FILE *f), (to, n, f), -1, spoilt(f, EIO))
 CALL(ssize_t, read, (int fd, void *to, size_t n), (fd, to, n), -1, EIO)
 CALL(ssize_t, write, (int fd, const void *from, size_t n), (fd, from, n), -1, ENOSPC)
 CALL(ssize_t, pwrite, (int fd, const void *from, size_t n, off_t at), (fd, from, n, at), -1, ENOSPC)
@@ -255,6 +282,21 @@ int vgs_own_close(int fd)
 int __wrap_close(int fd)
 {
     return close_and(fd, fails(LIBRARY, "close", __builtin_return_address(0)));
+}
+
+/* Libraries print with it where they print at all; ours is the page of metrics, and what is told on standard error. */
+int vgs_own_fprintf(FILE *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int vgs_own_fprintf(FILE *to, const char *format, ...)
+{
+    if (fails(OWN, "fprintf", __builtin_return_address(0))) {
+        errno = spoilt(to, ENOSPC);
+        return -1;
+    }
+    va_list more;
+    va_start(more, format);
+    int n = vfprintf(to, format, more);
+    va_end(more);
+    return n;
 }
 
 /* The third argument of open is there when the flags say so. */

@@ -27,7 +27,8 @@
 #define OWN(name) extern __typeof__(name) name __asm__("vgs_own_" #name);
 /* clang-format off */
 OWN(malloc) OWN(calloc) OWN(realloc) OWN(strdup) OWN(strndup) OWN(realpath) OWN(newlocale)
-OWN(fmemopen) OWN(fopen) OWN(open) OWN(close) OWN(read) OWN(write) OWN(pwrite) OWN(fsync)
+OWN(fmemopen) OWN(fopen) OWN(fclose) OWN(fflush) OWN(fread) OWN(fwrite) OWN(fputs) OWN(fputc)
+OWN(fprintf) OWN(getc) OWN(getline) OWN(open) OWN(close) OWN(read) OWN(write) OWN(pwrite) OWN(fsync)
 OWN(rename) OWN(link) OWN(unlink) OWN(stat) OWN(fstat) OWN(statfs) OWN(access) OWN(fchmod)
 OWN(utimensat) OWN(opendir) OWN(readdir) OWN(mkdir) OWN(rmdir) OWN(mkostemp) OWN(getcwd) OWN(flock)
 OWN(socket) OWN(bind) OWN(listen) OWN(sendto) OWN(setsockopt) OWN(getaddrinfo) OWN(poll)

@@ -2,9 +2,11 @@
 
 The programs come from a build with fault points (preset faults); what checks them, the command line and the device's CoAP client,
 from the plain build. A device posts a story and notes every 2.04, whoever dies meanwhile; the checker reads the log anew.
-Everything is in one folder, every wait has a deadline, and only processes started here are ended."""
+Everything is in one folder, every wait has a deadline, and what is started here ends with this program, whatever ends that."""
 import collections
 import configparser
+import contextlib
+import ctypes
 import json
 import os
 import pathlib
@@ -14,32 +16,114 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("support", "checker", "evidence")]
+import card  # noqa: E402
 import checker  # noqa: E402
 from ports import free_port  # noqa: E402
 from result import Result  # noqa: E402
 
+BROKER = ROOT / "tests" / "support" / "kafka" / "broker"
 PATIENCE_S = 60
 ANSWER_S = 7  # more than one retransmission; then the device begins a new session
 QUIET = {"ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_stack_use_after_return=0", "UBSAN_OPTIONS": "print_stacktrace=1:exitcode=99",
          "LSAN_OPTIONS": "exitcode=98"}
+# What an agent's sudden end may cost: its open group, set below, and the commit under way; of urgent readings, that commit alone.
+GROUP_MS, COMMIT_MS = 100, 300
 SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error:", "Assertion `", "WARNING: ThreadSanitizer")
+
+
+_lock, _stopping, _started = threading.Lock(), threading.Event(), []
+_prctl, _PR_SET_PDEATHSIG = ctypes.CDLL(None).prctl, 1
+
+
+class Stopped(Exception):
+    """The sweep is being ended."""
+
+
+class Failure(Exception):
+    """The product did not keep a promise."""
+
+    def __init__(self, text):
+        if _stopping.is_set():
+            raise Stopped  # what ends with us has failed nothing
+        super().__init__(text)
+
+
+def begin(command, **how):
+    """Starts a process that ends with us, or with the thread that started it; none any more after stop_all()."""
+    with _lock:
+        if _stopping.is_set():
+            raise Stopped
+        process = subprocess.Popen([str(c) for c in command], preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), **how)
+        _started[:] = [p for p in _started if p.returncode is None] + [process]
+    return process
+
+
+def stop_all():
+    """Ends every process; whoever waits for one, or would start another, gives up."""
+    with _lock:
+        _stopping.set()
+        left = [p for p in _started if p.poll() is None]
+        for process in left:
+            process.kill()
+    for process in left:
+        process.wait(20)
+
+
+def ends_with_us():
+    """A signal ends the program as sys.exit() does."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda n, _: sys.exit(128 + n))
 
 
 def make():
     """Builds what the sweeps run: the programs with fault points, and the plain ones with the tests' helpers."""
     for preset in ("host", "faults"):
         for command in (["cmake", "--preset", preset], ["cmake", "--build", "--preset", preset, "-j", str(os.cpu_count())]):
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800)
-            if done.returncode != 0:
-                sys.exit(f"{' '.join(command)}: exit {done.returncode}\n{(done.stdout + done.stderr)[-2000:]}")
+            process = begin(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+            try:
+                said = process.communicate(timeout=1800)[0]
+            except BaseException:
+                os.killpg(process.pid, signal.SIGKILL)  # ninja and its compilers, too
+                raise
+            if process.returncode != 0:
+                sys.exit(f"{' '.join(command)}: exit {process.returncode}\n{said[-2000:]}")
 
 
-class Failure(Exception):
-    """The product did not keep a promise."""
+@contextlib.contextmanager
+def log_in(folder, kind):
+    """The log of the sites in a folder, "sqlite" or the URL of a broker that runs as long as this."""
+    if kind == "sqlite":
+        yield kind
+        return
+    try:
+        out = subprocess.run([BROKER, "start", folder / "kafka", "--owner", str(os.getpid())], stdout=subprocess.PIPE, text=True, timeout=240)
+        told = dict(line.split("=", 1) for line in out.stdout.splitlines() if "=" in line)
+        if out.returncode != 0 or "bootstrap" not in told:
+            sys.exit("the broker did not start (cross/setup kafka, cross/kafka/fetch)")
+        yield "kafka:" + told["bootstrap"]
+    finally:
+        subprocess.run([BROKER, "stop", folder / "kafka"], stdout=subprocess.DEVNULL, timeout=60)
+
+
+def side_by_side(sweeps):
+    """Runs them in threads. Whatever ends this, their processes have ended then."""
+    threads = [threading.Thread(target=s.run, daemon=True) for s in sweeps]
+    try:
+        for t in threads:
+            t.start()
+        for t in threads:
+            while t.is_alive():
+                t.join(0.1)
+    finally:
+        stop_all()
+        for t in threads:
+            if t.ident is not None:
+                t.join(20)
 
 
 def wait_for(what, condition, patience=PATIENCE_S):
@@ -49,6 +133,8 @@ def wait_for(what, condition, patience=PATIENCE_S):
         result = condition()
         if result:
             return result
+        if _stopping.is_set():
+            raise Stopped
         if time.monotonic() > end:
             raise Failure(f"waited {patience} s in vain: {what}")
         time.sleep(0.01)  # between two looks, not instead of one
@@ -63,8 +149,7 @@ class Program:
     def start(self, **env):
         with open(self.path, "ab") as log:
             self.begin = log.tell()
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            env={**os.environ, **QUIET, **self.env, **env})
+            self.process = begin(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **QUIET, **self.env, **env})
         return self
 
     def told(self):
@@ -128,10 +213,14 @@ class Site:
 
     @staticmethod
     def run(*command):
-        done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=60)
-        if done.returncode != 0:
-            raise Failure(f"{' '.join(map(str, command))}: exit {done.returncode}: {done.stderr.strip()[-500:]}")
-        return done.stdout
+        process = begin(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        try:
+            out, said = process.communicate(timeout=60)
+        finally:
+            process.kill()
+        if process.returncode != 0:
+            raise Failure(f"{' '.join(map(str, command))}: exit {process.returncode}: {said.strip()[-500:]}")
+        return out
 
     def cli(self, *words):
         return self.run(self.plain / "bin" / "vigia", "--config", self.site / "vigia.ini", *words)
@@ -153,13 +242,14 @@ class Site:
         """Where the story is."""
         return int(time.time() * 1000) - self.start_ms
 
-    def agent(self, name, scenario):
+    def agent(self, name, scenario, metrics=""):
         """An agent that plays a scenario; its times count from the beginning of the site's story."""
         story = self.dir / f"{name}.story"
         story.write_text(scenario)
         return self.program(name, "vigia-edge", "--config", self.site / "edge.ini", *(w for s in (
-            "metrics.listen=", f"device.provisioning={self.dir}/pi.ini", "device.clock=trusted", f"buffer.path={self.dir}/{name}.db",
-            "buffer.group=100ms", "uplink.backoff_min=50ms", "uplink.backoff_max=500ms", "uplink.response_timeout=1s", f"source sensors.scenario={story}",
+            f"metrics.listen={metrics}", f"device.provisioning={self.dir}/pi.ini", "device.clock=trusted", f"buffer.path={self.dir}/{name}.db",
+            f"buffer.group={GROUP_MS}ms", "uplink.backoff_min=50ms", "uplink.backoff_max=500ms", "uplink.response_timeout=1s",
+            f"source sensors.scenario={story}",
             f"source sensors.ledger={self.dir}/{name}.ledger", f"source sensors.start_ms={self.start_ms}") for w in ("--set", s)))
 
     def listening(self, p):
@@ -192,21 +282,37 @@ class Site:
         p.stop()
         return states_of(self.run(self.plain / "bin" / "vigia", *words, "topic", "read", "alarm-state", "--from-beginning", "--json"))
 
-    def unstored(self, said, kills=(), window_ms=400):
-        """Messages that are not in the log (yet); without those that a killed agent may have taken with it."""
-        values = [r["value"] for r in self.topic("readings") if "heartbeat" not in r["value"]]
-        stamped = {(v["sensor"], v["x"]["at"]) for v in values if "at" in v.get("x", {})}
-        oks = collections.Counter(who[0] for who in {(v["sensor"], checker.identity(v)) for v in values if v.get("ok")})
-        out = []
-        for line in said:
-            if line["ok"]:
-                oks[line["sensor"]] -= 1
-            if oks[line["sensor"]] < 0 if line["ok"] else (line["sensor"], line["at"]) not in stamped:
-                out.append(line)
-        return [line for line in out if not any(kill - window_ms <= line["wall_ms"] <= kill + 5 and mine(line["sensor"]) for kill, mine in kills)]
+    def card(self, name):
+        """The identities of the rows that an agent's card holds."""
+        return [{"device": "pi", "store": f"{store:016x}", "lane": "ur"[lane], "seq": seq} for lane, store, seq in
+                card.rows_on_card(self.dir / f"{name}.db")]
+
+    def unstored(self, said):
+        """Messages that are not in the log (yet)."""
+        return unstored(said, self.topic("readings"))
+
+    def owed(self, said, deaths=(), kept=()):
+        """What must come into the log and is not there yet: of the messages those that no death excuses, and rows that a card held."""
+        records = self.topic("readings")
+        there = {checker.identity(r["value"]) for r in records if "heartbeat" not in r["value"]}
+        return [line for line in unstored(said, records) if not any(d.excuses(line) for d in deaths)] + [
+            row for row in kept if tuple(row[key] for key in ("device", "store", "lane", "seq")) not in there]
 
     def states(self):
         return states_of(self.cli("topic", "read", "alarm-state", "--from-beginning", "--json"))
+
+
+def unstored(said, records):
+    values = [r["value"] for r in records if "heartbeat" not in r["value"]]
+    stamped = {(v["sensor"], v["x"]["at"]) for v in values if "at" in v.get("x", {})}
+    oks = collections.Counter(who[0] for who in {(v["sensor"], checker.identity(v)) for v in values if v.get("ok")})
+    out = []
+    for line in said:
+        if line["ok"]:
+            oks[line["sensor"]] -= 1
+        if oks[line["sensor"]] < 0 if line["ok"] else (line["sensor"], line["at"]) not in stamped:
+            out.append(line)
+    return out
 
 
 def states_of(text):
@@ -234,8 +340,8 @@ class Device:
     def ask(self, line, alive):
         """One line to the client and its answer; None when the collector has died over it."""
         if self.client is None:
-            self.client = subprocess.Popen([self.fixture, "client", "127.0.0.1", str(self.site.port), "pi", self.site.psk, "cid", "0"],
-                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+            self.client = begin([self.fixture, "client", "127.0.0.1", self.site.port, "pi", self.site.psk, "cid", "0"],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
         try:
             self.client.stdin.write(line + "\n")
             self.client.stdin.flush()
@@ -250,6 +356,8 @@ class Device:
                     break
                 self.close()
                 return None
+            if _stopping.is_set():
+                raise Stopped
             if time.monotonic() > end:
                 self.close()
                 return "none"
@@ -281,11 +389,26 @@ class Device:
         return code
 
 
-def check(site, device, ledgers, expected, kills=(), window_ms=1500):
-    """Problems of the whole log against the promises: what was acknowledged is visible to a fresh reader, once; the alarms are those
-    of the story; the states are the oracle's."""
+def ask_metrics(port):
+    """One GET /metrics: the first line of the answer, or "" where there is none."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 5) as to:
+            to.settimeout(5)
+            to.sendall(b"GET /metrics HTTP/1.0\r\n\r\n")
+            answer = b""
+            while part := to.recv(65536):
+                answer += part
+        return answer.split(b"\r\n", 1)[0].decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def check(site, device, ledgers, expected, deaths=(), kept=()):
+    """Problems of the whole log against the promises: what was acknowledged, or stood on the card of an agent that ended, is visible to a
+    fresh reader, once; the alarms are those of the story; the states are the oracle's."""
     records = site.topic("readings")
-    verdict = checker.check_readings((device.ledger if device else []) + ledgers, records, kills, window_ms, start_ms=site.start_ms)
+    verdict = checker.check_readings((device.ledger if device else []) + ledgers, records, [k for d in deaths for k in d.kills()],
+                                     GROUP_MS + COMMIT_MS, COMMIT_MS, start_ms=site.start_ms, kept=kept)
     problems = list(verdict.problems)
     stored = {checker.identity(r["value"]) for r in records if "heartbeat" not in r["value"]}
     promised = device.promised if device else []
