@@ -6,11 +6,13 @@
  *   down BROKER | up BROKER               clear API            no more of them
  *   rtt BROKER MS                         leader TOPIC PARTITION BROKER
  *   broken TOPIC CODE                     metadata tells this error of the topic; 0: none
+ *   told                                  which errors requests have got so far: "API CODE TIMES" each, then "ok"
  *   read TOPIC MS                         a fresh consumer from the beginning to the present end of every partition, committed
  *                                         records only: "PARTITION OFFSET VALUE" each, then "end RECORDS GONE", where GONE counts
  *                                         what the brokers no longer keep; "late" when it takes longer than MS
  *
  * API and CODE are the numbers of Kafka's protocol; code -195 carries the request out and cuts the connection instead of answering.
+ * Errors of Metadata are only those of a topic: the mock does not look for others there.
  * Errors of single brokers are not offered: once a broker has had one, the mock never again looks at those of the cluster. The mock
  * keeps 5 MiB of each partition, does not look at an idempotent producer's sequence numbers (what is sent twice is there
  * twice), and proves nothing about transactions. It ends with standard input.
@@ -20,6 +22,7 @@
 #include <librdkafka/rdkafka.h>
 #include <librdkafka/rdkafka_mock.h>
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -27,8 +30,18 @@
 #define BROKERS        3
 #define WORDS_MAX      40
 #define PARTITIONS_MAX 64
+#define TOLD_MAX       128
+#define METADATA       3
 
 static rd_kafka_mock_cluster_t *cluster;
+static pthread_mutex_t told_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct told {
+    int api, code;
+    long times;
+} told[TOLD_MAX];
+static size_t told_count;
+static int broken_code; /* of a topic, since: */
+static int64_t broken_us;
 
 static int64_t now_ms(void)
 {
@@ -61,6 +74,94 @@ static rd_kafka_t *client(rd_kafka_type_t type, const char *brokers)
         exit(1);
     }
     return rk;
+}
+
+/* ---- which errors have got to somebody ---- */
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* With the lock held. */
+static void note(int api, int code, long times)
+{
+    size_t i = 0;
+    while (i < told_count && (told[i].api != api || told[i].code != code)) {
+        i++;
+    }
+    if (i < TOLD_MAX) {
+        told_count += i == told_count;
+        told[i] = (struct told){api, code, told[i].times + times};
+    }
+}
+
+/* Looks through the requests since the last look; those for metadata, while the topic is broken, are
+ * told so. Returns the API of the last one, -1 when there is none. With the lock held. */
+static int look_through(void)
+{
+    size_t count = 0;
+    long times = 0;
+    int last = -1;
+    rd_kafka_mock_request_t **requests = rd_kafka_mock_get_requests(cluster, &count);
+    for (size_t i = 0; i < count; i++) {
+        last = rd_kafka_mock_request_api_key(requests[i]);
+        times += last == METADATA && rd_kafka_mock_request_timestamp(requests[i]) >= broken_us;
+    }
+    if (count > 0) {
+        rd_kafka_mock_request_destroy_array(requests, count);
+        rd_kafka_mock_clear_requests(cluster);
+    }
+    if (broken_code != 0 && times > 0) {
+        note(METADATA, broken_code, times);
+    }
+    return last;
+}
+
+typedef struct rd_kafka_mock_connection_s rd_kafka_mock_connection_t;
+typedef struct rd_kafka_buf_s rd_kafka_buf_t;
+rd_kafka_resp_err_t __real_rd_kafka_mock_next_request_error(rd_kafka_mock_connection_t *c,
+                                                            rd_kafka_buf_t *answer);
+rd_kafka_resp_err_t __wrap_rd_kafka_mock_next_request_error(rd_kafka_mock_connection_t *c,
+                                                            rd_kafka_buf_t *answer);
+/* The mock asks for the error of the request that it has just received: the last one. */
+rd_kafka_resp_err_t __wrap_rd_kafka_mock_next_request_error(rd_kafka_mock_connection_t *c,
+                                                            rd_kafka_buf_t *answer)
+{
+    rd_kafka_resp_err_t code = __real_rd_kafka_mock_next_request_error(c, answer);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        (void)pthread_mutex_lock(&told_lock);
+        int api = look_through();
+        if (api >= 0) { /* else it was looked through in between: one less is told than there was */
+            note(api, (int)code, 1);
+        }
+        (void)pthread_mutex_unlock(&told_lock);
+    }
+    return code;
+}
+
+static void break_topic(const char *topic, int code)
+{
+    (void)pthread_mutex_lock(&told_lock);
+    (void)look_through();
+    broken_code = 0;
+    (void)pthread_mutex_unlock(&told_lock);
+    rd_kafka_mock_topic_set_error(cluster, topic, (rd_kafka_resp_err_t)code);
+    (void)pthread_mutex_lock(&told_lock);
+    broken_code = code;
+    broken_us = now_us();
+    (void)pthread_mutex_unlock(&told_lock);
+}
+
+static void print_told(void)
+{
+    (void)pthread_mutex_lock(&told_lock);
+    for (size_t i = 0; i < told_count; i++) {
+        printf("%d %d %ld\n", told[i].api, told[i].code, told[i].times);
+    }
+    (void)pthread_mutex_unlock(&told_lock);
 }
 
 /* ---- the fresh reader ---- */
@@ -201,7 +302,9 @@ static bool obey(char **words, size_t count)
     } else if (strcmp(verb, "leader") == 0 && count == 4 && numbers(words + 2, 2, n)) {
         rc = rd_kafka_mock_partition_set_leader(cluster, words[1], (int32_t)n[0], (int32_t)n[1]);
     } else if (strcmp(verb, "broken") == 0 && count == 3 && numbers(words + 2, 1, n)) {
-        rd_kafka_mock_topic_set_error(cluster, words[1], (rd_kafka_resp_err_t)n[0]);
+        break_topic(words[1], (int)n[0]);
+    } else if (strcmp(verb, "told") == 0 && count == 1) {
+        print_told();
     } else if (!numbers(words + 1, count - 1, n)) {
         return false;
     } else if (strcmp(verb, "clear") == 0 && count == 2) {
@@ -228,6 +331,7 @@ int main(void)
         (void)fprintf(stderr, "mock_cluster: no cluster\n");
         return 1;
     }
+    rd_kafka_mock_start_request_tracking(cluster);
     printf("bootstrap=%s\n", rd_kafka_mock_cluster_bootstraps(cluster));
     (void)fflush(stdout);
     while (fgets(line, sizeof(line), stdin) != NULL) {
