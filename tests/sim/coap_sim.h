@@ -3,9 +3,11 @@
  * begin with a handshake of three flights each way, can die on either side, and survive a change of
  * address when both ends use a Connection ID.
  *
- *   coap_pdu.c       messages and options
- *   coap_session.c   contexts, sessions, the handshake, what a datagram is
- *   coap_message.c   requests, answers, acknowledgements, retransmission */
+ *   coap_pdu.c        messages and options
+ *   coap_context.c    contexts, datagrams between them, the turn of their loop
+ *   coap_session.c    sessions
+ *   coap_handshake.c  their handshake, and what a record that arrives is taken for
+ *   coap_message.c    requests, answers, acknowledgements, retransmission */
 #ifndef VIGIA_SIM_COAP_H
 #define VIGIA_SIM_COAP_H
 
@@ -18,6 +20,7 @@
 #define SIM_DATA_MAX      1400
 #define SIM_RESOURCES_MAX 4
 #define SIM_PSK_MAX       64
+#define SIM_STEPS         3 /* of a handshake, each way */
 
 struct sim_option {
     coap_option_num_t number;
@@ -57,7 +60,7 @@ struct sim_datagram {
     char identity[SIM_PSK_MAX];
     uint8_t key[SIM_PSK_MAX];
     size_t key_len;
-    coap_pdu_t pdu; /* last: what carries no message is sent without it */
+    coap_pdu_t pdu;
 };
 
 struct sim_unacked {
@@ -130,11 +133,22 @@ struct sim_coap_count {
 };
 extern struct sim_coap_count sim_coap_counts;
 
-/* coap_session.c */
+/* coap_context.c */
 void sim_session_transmit(coap_session_t *s, enum sim_kind kind, unsigned step,
                           const coap_pdu_t *pdu);
-void sim_session_end(coap_session_t *s, bool tell_peer);
 void sim_context_alarm(coap_context_t *ctx, int64_t at);
+/* coap_session.c */
+coap_session_t *sim_session_new(coap_context_t *ctx, struct sim_conn *conn, bool server);
+void sim_session_end(coap_session_t *s, bool tell_peer);
+void sim_session_remove(coap_session_t *s);
+/* False while somebody holds it, or it goes on. */
+bool sim_session_free_if_over(coap_session_t *s);
+/* coap_handshake.c */
+void sim_handshake_begin(coap_session_t *s);
+int64_t sim_handshake_due(const coap_session_t *s); /* SIM_NEVER: it is over */
+void sim_session_arrived(coap_context_t *ctx, const struct sim_datagram *d);
+/* One thing that is due; false: nothing is. */
+bool sim_session_due(coap_session_t *s);
 /* coap_message.c */
 void sim_message_arrived(coap_session_t *s, const coap_pdu_t *pdu);
 /* Repeats what is due; false when nothing was. */

@@ -9,9 +9,12 @@
 #include "vigia/dlog.h"
 #include "vigia/registry.h"
 
+#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define LOST_ROW_NS (30 * SIM_S)
 
 static enum sim_defect defect;
 
@@ -25,6 +28,9 @@ static const char *const names[SIM_DEFECT_COUNT] = {
     [SIM_DEFECT_FORGET_STATE] = "forget-state",
     [SIM_DEFECT_WRONG_CLOCK] = "wrong-clock",
     [SIM_DEFECT_EARLY_ACK] = "early-ack",
+    [SIM_DEFECT_LYING_CARD] = "lying-card",
+    [SIM_DEFECT_LOST_ROW] = "lost-row",
+    [SIM_DEFECT_LONG_GROUP] = "long-group",
 };
 
 const char *sim_defect_name(enum sim_defect d)
@@ -48,6 +54,10 @@ void sim_defect_on(enum sim_defect d)
     defect = d;
     if (d == SIM_DEFECT_LYING_DISK) {
         sim_disk_faults(0)->lies = true;
+    } else if (d == SIM_DEFECT_LYING_CARD) {
+        for (int i = 1; i <= sim_world.options.devices; i++) {
+            sim_disk_faults(i)->lies = true;
+        }
     } else if (d == SIM_DEFECT_ANY_ANSWER) {
         sim_answer_twist = all_is_well;
     }
@@ -95,6 +105,51 @@ enum vg_err __wrap_vg_alarm_engine_restore(struct vg_alarm_engine *e, struct vg_
                                            struct vg_error *err)
 {
     return defect == SIM_DEFECT_FORGET_STATE ? VG_OK : __real_vg_alarm_engine_restore(e, json, err);
+}
+
+enum vg_err __real_vg_buffer_open(const struct vg_buffer_options *options,
+                                  const struct vg_buffer_events *events,
+                                  const struct vg_clock *clock, struct vg_buffer **out,
+                                  struct vg_error *err);
+enum vg_err __wrap_vg_buffer_open(const struct vg_buffer_options *options,
+                                  const struct vg_buffer_events *events,
+                                  const struct vg_clock *clock, struct vg_buffer **out,
+                                  struct vg_error *err);
+enum vg_err __wrap_vg_buffer_open(const struct vg_buffer_options *options,
+                                  const struct vg_buffer_events *events,
+                                  const struct vg_clock *clock, struct vg_buffer **out,
+                                  struct vg_error *err)
+{
+    struct vg_buffer_options other = *options;
+    other.group_ms = defect == SIM_DEFECT_LONG_GROUP ? 5000 : other.group_ms;
+    return __real_vg_buffer_open(&other, events, clock, out, err);
+}
+
+enum vg_err __real_vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
+                                  const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
+                                  struct vg_error *err);
+enum vg_err __wrap_vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
+                                  const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
+                                  struct vg_error *err);
+enum vg_err __wrap_vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
+                                  const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
+                                  struct vg_error *err)
+{
+    const struct sim_device *d = &sim_world.devices[sim_me()->host->number - 1];
+    enum vg_err rc = __real_vgi_store_open(s, path, vfs, boot_id, id, wall_s, damaged, err);
+    if (rc == VG_OK && defect == SIM_DEFECT_LOST_ROW && d->death_count > 0) {
+        /* Only one that came in the last seconds: nothing in the log stands behind it. */
+        char sql[200];
+        int64_t since = d->deaths[d->death_count - 1].ns - d->host.booted_ns - LOST_ROW_NS;
+        (void)snprintf(
+            sql, sizeof sql,
+            "DELETE FROM queue WHERE place=(SELECT max(place) FROM queue) AND taken>%lld",
+            (long long)since);
+        if (sqlite3_exec(s->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+            sim_fail("%s: %s", sql, sqlite3_errmsg(s->db));
+        }
+    }
+    return rc;
 }
 
 /* The verdict is made up at once; the true one is kept from the collector. */

@@ -9,10 +9,6 @@
 #include <string.h>
 
 #define LOG_PATH "/sim/0/log.db"
-/* A group is open for 1 s, or for an urgent reading not at all; then it is being written and synced,
- * which on a slow card takes several syncs of up to 3 s. */
-#define GROUP_NS (1 * SIM_S)
-#define WRITE_NS (40 * SIM_S)
 /* A synchronised clock is within 30 ms; the time of a row is worked out from notes of it. */
 #define TIME_SLACK_MS 1000
 
@@ -73,6 +69,16 @@ static int64_t number(sqlite3 *db, const char *sql)
     return n;
 }
 
+sqlite3_stmt *sim_log_rows(sqlite3 *db, const char *topic)
+{
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "SELECT id FROM topic WHERE name='vigia.%s'", topic);
+    int64_t id = number(db, sql);
+    (void)snprintf(sql, sizeof sql, "SELECT off, ts, key, value FROM r%" PRId64 " ORDER BY off",
+                   id);
+    return prepare(db, sql);
+}
+
 static void *grown(void *at, size_t room, size_t size)
 {
     void *more = realloc(at, room * size);
@@ -85,11 +91,7 @@ static void *grown(void *at, size_t room, size_t size)
 static void read_topic(struct sim_verdict *v, sqlite3 *db, const char *topic, struct rows *out,
                        bool alarms)
 {
-    char sql[128];
-    (void)snprintf(sql, sizeof sql, "SELECT id FROM topic WHERE name='vigia.%s'", topic);
-    int64_t id = number(db, sql);
-    (void)snprintf(sql, sizeof sql, "SELECT off, key, value FROM r%" PRId64 " ORDER BY off", id);
-    sqlite3_stmt *s = prepare(db, sql);
+    sqlite3_stmt *s = sim_log_rows(db, topic);
     int rc;
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
         if (out->count == out->room) {
@@ -100,17 +102,17 @@ static void read_topic(struct sim_verdict *v, sqlite3 *db, const char *topic, st
                 out->records = grown(out->records, out->room, sizeof *out->records);
             }
         }
-        const char *text = sqlite3_column_blob(s, 2);
-        size_t len = (size_t)sqlite3_column_bytes(s, 2);
+        const char *text = sqlite3_column_blob(s, 3);
+        size_t len = (size_t)sqlite3_column_bytes(s, 3);
         bool good = alarms ? sim_json_alarm(text, len, &out->alarms[out->count])
                            : sim_json_record(text, len, &out->records[out->count]);
         if (!good) {
             sim_wrong(v, SIM_BROKEN, "%s: not JSON: %.*s", topic, (int)(len < 100 ? len : 100),
                       text);
         } else if (!alarms && !out->records[out->count].heartbeat &&
-                   (strlen(out->records[out->count].sensor) != (size_t)sqlite3_column_bytes(s, 1) ||
-                    memcmp(out->records[out->count].sensor, sqlite3_column_blob(s, 1),
-                           (size_t)sqlite3_column_bytes(s, 1)) != 0)) {
+                   (strlen(out->records[out->count].sensor) != (size_t)sqlite3_column_bytes(s, 2) ||
+                    memcmp(out->records[out->count].sensor, sqlite3_column_blob(s, 2),
+                           (size_t)sqlite3_column_bytes(s, 2)) != 0)) {
             sim_wrong(v, SIM_BROKEN, "%s: a record has another's key", topic);
         }
         out->count++;
@@ -120,88 +122,6 @@ static void read_topic(struct sim_verdict *v, sqlite3 *db, const char *topic, st
     }
     (void)sqlite3_finalize(s);
 }
-
-/* ---- for another judge: the files that tests/checker reads ---- */
-
-static FILE *export_file(const char *name)
-{
-    char path[512];
-    (void)snprintf(path, sizeof path, "%s/%s", sim_world.options.export_folder, name);
-    FILE *f = fopen(path, "w");
-    if (f == NULL) {
-        sim_fail("%s cannot be written", path);
-    }
-    return f;
-}
-
-static const char *yes(bool b)
-{
-    return b ? "true" : "false";
-}
-
-static void export_said(FILE *f, const struct sim_sensor *s)
-{
-    for (size_t i = 0; i < s->said_count; i++) {
-        const struct sim_said *said = &s->said[i];
-        (void)fprintf(f, "{\"sensor\":\"%s\",\"at\":%" PRId64 ",\"wall_ms\":%" PRId64 ",\"ok\":%s",
-                      s->id, said->at, (int64_t)(SIM_EPOCH_MS + said->ns / SIM_MS), yes(said->ok));
-        if (said->ok) {
-            (void)fputs(",\"motion\":null,\"smoke\":null,\"temperature\":null,"
-                        "\"max_temperature\":null}\n",
-                        f);
-        } else {
-            (void)fprintf(f,
-                          ",\"motion\":%s,\"smoke\":%s,\"temperature\":%.1f,"
-                          "\"max_temperature\":30.0}\n",
-                          yes(said->motion), yes(said->smoke), said->temperature);
-        }
-    }
-}
-
-static void export_world(void)
-{
-    FILE *ledger = export_file("ledger"), *kills = export_file("kills");
-    for (int i = 0; i < sim_world.options.devices; i++) {
-        const struct sim_device *d = &sim_world.devices[i];
-        for (size_t k = 0; k < d->sensor_count; k++) {
-            export_said(ledger, &d->sensors[k]);
-        }
-        for (size_t k = 0; k < d->death_count; k++) {
-            (void)fprintf(kills, "{\"wall_ms\":%" PRId64 ",\"sensors\":[\"d%d-*\"]}\n",
-                          (int64_t)(SIM_EPOCH_MS + d->deaths[k].ns / SIM_MS), d->host.number);
-        }
-    }
-    (void)fclose(ledger);
-    (void)fclose(kills);
-    FILE *rules = export_file("rules"), *end = export_file("end_ms");
-    (void)fprintf(rules, sim_world.window_ms == INT64_MAX ? "window=never\n" : "window=600000\n");
-    (void)fprintf(end, "%" PRId64 "\n", (int64_t)(SIM_EPOCH_MS + sim_world.done_ns / SIM_MS));
-    (void)fclose(rules);
-    (void)fclose(end);
-}
-
-static void export_topic(sqlite3 *db, const char *topic)
-{
-    char sql[128];
-    FILE *f = export_file(topic);
-    (void)snprintf(sql, sizeof sql, "SELECT id FROM topic WHERE name='vigia.%s'", topic);
-    int64_t id = number(db, sql);
-    (void)snprintf(sql, sizeof sql, "SELECT off, ts, key, value FROM r%" PRId64 " ORDER BY off",
-                   id);
-    sqlite3_stmt *s = prepare(db, sql);
-    while (sqlite3_step(s) == SQLITE_ROW) {
-        (void)fprintf(f,
-                      "{\"partition\":0,\"offset\":%" PRId64 ",\"append_ms\":%" PRId64
-                      ",\"key\":\"%.*s\",\"value\":%.*s}\n",
-                      (int64_t)sqlite3_column_int64(s, 0), (int64_t)sqlite3_column_int64(s, 1),
-                      sqlite3_column_bytes(s, 2), (const char *)sqlite3_column_blob(s, 2),
-                      sqlite3_column_bytes(s, 3), (const char *)sqlite3_column_blob(s, 3));
-    }
-    (void)sqlite3_finalize(s);
-    (void)fclose(f);
-}
-
-/* ---- */
 
 static void read_log(struct sim_verdict *v, struct rows *readings, struct rows *alarms)
 {
@@ -222,9 +142,7 @@ static void read_log(struct sim_verdict *v, struct rows *readings, struct rows *
     read_topic(v, db, "readings", readings, false);
     read_topic(v, db, "alarms", alarms, true);
     if (sim_world.options.export_folder != NULL) {
-        export_topic(db, "readings");
-        export_topic(db, "alarms");
-        export_world();
+        sim_export(db);
     }
     (void)sqlite3_close(db);
 }
@@ -311,9 +229,16 @@ static struct sim_said *said_at(struct sim_sensor *s, int64_t at)
     return low < s->said_count && s->said[low].at == at ? &s->said[low] : NULL;
 }
 
-/* An OK has no room for a number: it is the first one after the last urgent reading that was found. */
-static struct sim_said *next_ok(struct sim_sensor *s, size_t from)
+/* An OK has no room for a number: it is the one that the card held under this identity, or the first
+ * one after the last urgent reading that was found. */
+static struct sim_said *ok_said(struct sim_sensor *s, size_t from, const struct sim_record *r)
 {
+    uint64_t store = strtoull(r->store, NULL, 16);
+    for (size_t i = s->said_count; i-- > 0;) {
+        if (s->said[i].ok && s->said[i].store == store && s->said[i].seq == (uint64_t)r->seq) {
+            return &s->said[i];
+        }
+    }
     for (size_t i = from; i < s->said_count; i++) {
         if (s->said[i].ok) {
             return &s->said[i];
@@ -351,7 +276,7 @@ static void match_reading(struct match *m, const struct sim_record *r)
         return;
     }
     size_t *from = &m->ok_at[device - 1][at];
-    struct sim_said *said = r->ok ? next_ok(s, *from) : r->has_at ? said_at(s, r->at) : NULL;
+    struct sim_said *said = r->ok ? ok_said(s, *from, r) : r->has_at ? said_at(s, r->at) : NULL;
     if (said == NULL) {
         sim_wrong(m->v, SIM_NEVER_SAID, "%s at %" PRId64 "%s", r->sensor, r->at,
                   r->ok ? " ok" : "");
@@ -380,15 +305,29 @@ static void match_reading(struct match *m, const struct sim_record *r)
 
 /* ---- what is missing ---- */
 
-/* When the agent of that life died, and how: only what it had in the open group then may be lost. */
-static bool excused(const struct sim_device *d, const struct sim_said *said)
+static const struct sim_death *death_of(const struct sim_device *d, unsigned life)
 {
     for (size_t i = 0; i < d->death_count; i++) {
-        if (d->deaths[i].life == said->life) {
-            return said->ns <= d->deaths[i].ns && said->ns >= d->deaths[i].ns - GROUP_NS - WRITE_NS;
+        if (d->deaths[i].life == life) {
+            return &d->deaths[i];
         }
     }
-    return false;
+    return NULL;
+}
+
+/* A reading is lost without blame only with an agent that died before it had to be on the card, and
+ * only if it was not there. Sets *why otherwise. */
+static bool excused(const struct sim_device *d, const struct sim_said *said, const char **why)
+{
+    const struct sim_death *death = death_of(d, said->life);
+    int64_t owed = death == NULL  ? INT64_MIN
+                   : said->urgent ? death->owed_urgent
+                                  : death->owed_routine;
+    *why = said->kept        ? "it was on the card"
+           : death == NULL   ? "its agent did not die"
+           : said->ns < owed ? "it had to be on the card when its agent died"
+                             : "";
+    return **why == '\0';
 }
 
 static void check_missing(struct sim_verdict *v)
@@ -408,14 +347,20 @@ static void check_missing(struct sim_verdict *v)
                                   ", which arrived: that was no open group",
                                   s->id, said->at);
                     }
+                    if (!said->kept && death_of(d, said->life) == NULL) {
+                        sim_wrong(v, SIM_BROKEN, "%s at=%" PRId64 " arrived uncommitted", s->id,
+                                  said->at);
+                    }
                     continue;
                 }
                 gap_life[said->urgent] = said->life;
-                if (excused(d, said)) {
+                const char *why;
+                if (excused(d, said, &why)) {
                     v->excused++;
+                    v->excused_urgent += said->urgent;
                 } else {
-                    sim_wrong(v, SIM_LOST, "%s at=%" PRId64 " life %u", s->id, said->at,
-                              said->life);
+                    sim_wrong(v, SIM_LOST, "%s at=%" PRId64 " life %u%s: %s", s->id, said->at,
+                              said->life, said->urgent ? ", urgent" : "", why);
                 }
             }
         }

@@ -23,7 +23,7 @@ const char *sim_wrong_name(enum sim_wrong w);
 
 struct sim_verdict {
     uint64_t wrong[SIM_WRONG_COUNT];
-    uint64_t said, stored, excused, again, events, heartbeats, alarms, raised;
+    uint64_t said, stored, excused, excused_urgent, again, events, heartbeats, alarms, raised;
     char first[400]; /* the first thing that is wrong */
 };
 
@@ -47,6 +47,13 @@ struct sim_alarm {
 void sim_judge(struct sim_verdict *v);
 void sim_wrong(struct sim_verdict *v, enum sim_wrong what, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+
+struct sqlite3;
+struct sqlite3_stmt;
+/* The rows of a topic: offset, time, key, value. */
+struct sqlite3_stmt *sim_log_rows(struct sqlite3 *db, const char *topic);
+/* export.c: ledger, kills, rows kept, readings and alarms, into the folder of the options. */
+void sim_export(struct sqlite3 *db);
 
 /* json.c: flat JSON as the topics have it; false: not readable. */
 bool sim_json_record(const char *text, size_t len, struct sim_record *out);

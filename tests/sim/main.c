@@ -6,8 +6,11 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,9 +32,12 @@ static const char usage[] =
     "  --reorder P     share of datagrams that come late (default 0.3)\n"
     "  --calm          no faults but the network's\n"
     "  --defect NAME   put in a defect that has to be found: lying-disk any-answer no-dedup\n"
-    "                  renumber swap forget-state wrong-clock early-ack\n"
+    "                  renumber swap forget-state wrong-clock early-ack lying-card lost-row\n"
+    "                  long-group\n"
     "  --trace         print every event\n"
-    "  --export DIR    leave ledger, readings, alarms and kills there for tests/checker\n"
+    "  --export DIR    leave ledger, readings, alarms, kills and kept rows of each seed in a "
+    "folder\n"
+    "                  there, for tests/checker\n"
     "  --lines         print how often the programs wrote each log line\n"
     "  --json          one JSON object per seed and one for all, instead of text\n"
     "Exit: 0 all seeds are clean, 1 something is wrong, 2 usage, 3 the simulation itself failed.\n";
@@ -90,6 +96,14 @@ static void one_seed(const struct run *run, uint64_t seed, int to)
     double begun = wall();
     memset(&f, 0, sizeof f);
     options.seed = seed;
+    char folder[256];
+    if (options.export_folder != NULL) {
+        (void)snprintf(folder, sizeof folder, "%s/%" PRIu64, options.export_folder, seed);
+        options.export_folder = folder;
+        if (mkdir(folder, 0777) != 0 && errno != EEXIST) {
+            sim_fail("%s: %s", folder, strerror(errno));
+        }
+    }
     sim_trace_print(run->trace);
     sim_world_run(&options);
     sim_judge(&f.verdict);
@@ -131,15 +145,15 @@ static void reproduce(const struct run *run, uint64_t seed, char *out, size_t si
 static void tell_json(uint64_t seed, const struct figures *f)
 {
     (void)printf("{\"seed\":%" PRIu64 ",\"clean\":%s,\"trace\":\"%016" PRIx64 "\",\"said\":%" PRIu64
-                 ",\"stored\":%" PRIu64 ",\"excused\":%" PRIu64 ",\"repeated\":%" PRIu64
-                 ",\"raised\":%" PRIu64 ",\"alarm_events\":%" PRIu64 ",\"kills\":%" PRIu64
-                 ",\"power_cuts\":%" PRIu64 ",\"stops\":%" PRIu64 ",\"outages\":%" PRIu64
-                 ",\"clock_steps\":%" PRIu64 ",\"log_faults\":%" PRIu64 ",\"rebinds\":%" PRIu64
-                 ",\"failed_starts\":%" PRIu64,
+                 ",\"stored\":%" PRIu64 ",\"excused\":%" PRIu64 ",\"excused_urgent\":%" PRIu64
+                 ",\"repeated\":%" PRIu64 ",\"raised\":%" PRIu64 ",\"alarm_events\":%" PRIu64
+                 ",\"kills\":%" PRIu64 ",\"power_cuts\":%" PRIu64 ",\"stops\":%" PRIu64
+                 ",\"outages\":%" PRIu64 ",\"clock_steps\":%" PRIu64 ",\"log_faults\":%" PRIu64
+                 ",\"rebinds\":%" PRIu64 ",\"failed_starts\":%" PRIu64,
                  seed, clean(f) ? "true" : "false", f->hash, f->verdict.said, f->verdict.stored,
-                 f->verdict.excused, f->verdict.again, f->verdict.raised, f->verdict.alarms,
-                 f->kills, f->power_cuts, f->stops, f->outages, f->clock_steps, f->log_faults,
-                 f->rebinds, f->failed_starts);
+                 f->verdict.excused, f->verdict.excused_urgent, f->verdict.again, f->verdict.raised,
+                 f->verdict.alarms, f->kills, f->power_cuts, f->stops, f->outages, f->clock_steps,
+                 f->log_faults, f->rebinds, f->failed_starts);
     (void)printf(",\"datagrams\":%" PRIu64 ",\"lost_datagrams\":%" PRIu64 ",\"handshakes\":%" PRIu64
                  ",\"sessions\":%" PRIu64 ",\"requests\":%" PRIu64 ",\"retransmissions\":%" PRIu64,
                  f->net.sent, f->net.lost, f->coap.handshakes, f->coap.established,
@@ -215,8 +229,13 @@ static bool start_child(const struct run *run, uint64_t seed, struct child *c)
     }
     (void)fflush(NULL);
     c->seed = seed;
+    const pid_t parent = getpid();
     c->pid = fork();
     if (c->pid == 0) {
+        /* Nobody waits for a seed whose parent is gone. */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) {
+            _exit(3);
+        }
         (void)close(ends[0]);
         one_seed(run, seed, ends[1]);
     }

@@ -11,6 +11,7 @@
  *   net.c        datagrams: loss, duplication, reordering, delay, outage
  *   coap_*.c     the part of libcoap that the uplink and the collector call
  *   source.c     vigia/source_sim.h: random sensors with a ledger
+ *   card.c       the seam between the buffer's writer and its store: what a card has promised --wrap
  *
  * Nothing here may depend on real time, on addresses or on the order of a hash of them. */
 #ifndef VIGIA_SIM_H

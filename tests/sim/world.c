@@ -15,6 +15,7 @@
 
 #define RESTART_MIN    (1 * SIM_S) /* a supervisor's pause before it starts a program again */
 #define RESTART_MAX    (4 * SIM_S)
+#define GROUP          (1 * SIM_S) /* a routine reading waits this long for its commit, no longer */
 #define REST_STEP      (60 * SIM_S)
 #define REST_MAX       (24 * SIM_HOUR)
 #define REST_AFTER     (25 * 60 * SIM_S) /* two windows of the rules */
@@ -131,6 +132,7 @@ static int agent_main(void *arg)
     void *state = NULL;
     struct vg_loop *loop = new_loop();
     d->agent = NULL;
+    sim_card_begin(&d->card);
     if (vgi_agent_start(loop, &d->conf, &state, &err) != VG_OK) {
         return failed_start(&err);
     }
@@ -237,7 +239,11 @@ static void note_death(struct sim_proc *p)
     if (d->death_count == SIM_DEATHS_MAX) {
         sim_fail("%s died more than %d times", p->name, SIM_DEATHS_MAX);
     }
-    d->deaths[d->death_count++] = (struct sim_death){sim_now, p->lives};
+    d->deaths[d->death_count++] =
+        (struct sim_death){.ns = sim_now,
+                           .life = p->lives,
+                           .owed_urgent = sim_card_owed(&d->card, 0),
+                           .owed_routine = sim_card_owed(&d->card, GROUP)};
     d->agent = NULL;
 }
 

@@ -3,6 +3,7 @@
 #ifndef VIGIA_SIM_WORLD_H
 #define VIGIA_SIM_WORLD_H
 
+#include "card.h"
 #include "sim.h"
 
 #include "../../collector/alarm/alarm.h"
@@ -24,6 +25,9 @@ enum sim_defect {
     SIM_DEFECT_FORGET_STATE, /* a processor starts with no state */
     SIM_DEFECT_WRONG_CLOCK,  /* an agent calls a clock synchronised that is an hour off */
     SIM_DEFECT_EARLY_ACK, /* the collector answers when a reading is queued, not when it is durable */
+    SIM_DEFECT_LYING_CARD, /* a device's card says synced and is not */
+    SIM_DEFECT_LOST_ROW,   /* an agent that was killed loses the last row of its card */
+    SIM_DEFECT_LONG_GROUP, /* an agent waits 5 s before it commits, not 1 s */
     SIM_DEFECT_COUNT
 };
 const char *sim_defect_name(enum sim_defect d);
@@ -46,6 +50,8 @@ struct sim_said {
     bool ok, motion, smoke, urgent;
     double temperature;
     bool synced;
+    bool kept; /* a commit with it returned (card.c); then as: */
+    uint64_t store, seq;
     unsigned stored; /* identities found in the log (judge.c) */
 };
 
@@ -64,6 +70,7 @@ struct sim_sensor {
 struct sim_death {
     int64_t ns;
     unsigned life;
+    int64_t owed_urgent, owed_routine; /* what was said before is on the card */
 };
 
 struct sim_device {
@@ -73,6 +80,7 @@ struct sim_device {
     struct vgi_agent *agent; /* while it runs */
     struct sim_sensor sensors[SIM_SENSORS_MAX];
     size_t sensor_count;
+    struct sim_card card;
     struct sim_death deaths[SIM_DEATHS_MAX]; /* by kill or power cut */
     size_t death_count;
     int64_t down_until;
