@@ -160,6 +160,16 @@ def a_kill_excuses_no_urgent_reading_that_had_time_for_its_commit(run):
     assert kinds(run) == {} and run.judged()["figures"]["excused: urgent readings not yet committed when their agent was killed"] == 1
 
 
+def a_kill_that_tells_its_own_windows_is_judged_by_them(run):
+    run.readings.remove(run.reading("smoke-1", 8300))
+    run.alarms = [a for a in run.alarms if not a["value"]["alarm_id"].endswith(":2")]
+    run.arguments = ["--window-ms", "20000", "--urgent-window-ms", "20000"]
+    run.kills = [{"wall_ms": START + 9100, "sensors": ["smoke-*"], "window_ms": 1000, "urgent_window_ms": 300}]
+    assert kinds(run) == {"lost": 1}
+    run.kills[0]["urgent_window_ms"] = 1000
+    assert kinds(run) == {}
+
+
 def a_row_that_was_on_the_card_is_never_excused(run):
     row = run.reading("hall-1", 9000)
     run.readings.remove(row)

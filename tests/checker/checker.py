@@ -268,7 +268,8 @@ def _match_oks(lines, values, true_ms, clocks):
 
 
 def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=None, start_ms=None, clocks=None, kept=()):
-    """`kills`: (wall time in ms at which an agent was killed, its sensors as a predicate). `window_ms`: what a kill may cost, the
+    """`kills`: (wall time in ms at which an agent was killed, its sensors as a predicate), and where that kill's windows are known, the
+    two of them, routine and urgent. `window_ms`: what a kill may cost, the
     agent's group of 1 s and the commit itself; `urgent_window_ms`: the commit of an urgent reading alone. `start_ms`: when the story
     began (default: what the ledger shows). `kept`: identities that a killed agent's card held; each must be in the log."""
     verdict = Verdict(sent=len(ledger))
@@ -340,8 +341,8 @@ def _judge_lost(log, lost, kills, window_ms, urgent_window_ms, said_ms):
     verdict, by_kill = log.verdict, Counter()
     for line in lost:
         urgent = is_urgent(line)
-        window = urgent_window_ms if urgent else window_ms
-        kill = next((at for at, mine in kills if at - window <= said_ms(line) <= at + 5 and mine(line["sensor"])), None)
+        kill = next((at for at, mine, *own in kills
+                     if at - (own or (window_ms, urgent_window_ms))[urgent] <= said_ms(line) <= at + 5 and mine(line["sensor"])), None)
         if kill is not None:
             verdict.rules[RULES[KILLED + urgent]] += 1
             verdict.oldest_excused_ms = max(verdict.oldest_excused_ms, kill - said_ms(line))
