@@ -9,8 +9,8 @@ late    from the receipt of a reading until another reader of the log sees the a
                  Kafka: its successor waits for its session to end (6 s); if that one dies while it joins, it is
                  in the next generation with a session of its own (6 s); then the states are read again                    14000
         disk     the log is full for up to 4 s, is free for 2 s or more, and may be full again                     6000
-        broker   the product's own limits in a row: a commit given up (20 s), a session (6 s), the
-                 transactional id taken over (30 s)                                                                        56000
+        broker   a call of the Kafka client that never returns when its coordinator goes away is ended with its
+                 program after [log] call_deadline (45 s); then a session (6 s), and 5 s to take over                      56000
 
         A bad network and an agent's wrong clock come before the receipt and cost nothing here; where a collector's clock is wrong, the
         wait counts from when another reader saw the reading. With Kafka each further kill of a processor during a wait begins it anew:

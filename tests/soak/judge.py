@@ -61,7 +61,7 @@ def verdict(world):
     """Reads the log when it is quiet, and lets the checker judge; alarms may still be on their way, so it is asked again for a while."""
     world.write_notes()
     drain(world)
-    pause(world.args.window / 1000 + 1)  # the last pre-alarms end
+    wait(world, world.args.window / 1000 + 1)  # the last pre-alarms end
     world.topic("readings", world.folder / "readings.jsonl")
     deadline = time.monotonic() + DRAIN_S / 2
     while True:
@@ -72,7 +72,15 @@ def verdict(world):
         if (told["counts"]["missed alarm"] == 0 and unseen == 0) or time.monotonic() > deadline:
             (world.folder / "verdict.json").write_text(json.dumps(told, indent=1))
             return told
-        pause(1)
+        wait(world, 1)
+
+
+def wait(world, seconds):
+    """What ends by itself meanwhile begins again, and is counted."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        world.supervise()
+        pause(0.2)
 
 
 def checked(world, end_ms):

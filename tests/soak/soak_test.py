@@ -19,7 +19,8 @@ def soak(*words):
 
 
 def wrong_arguments_are_refused():
-    for words, needle in ((["--bogus"], "--bogus"), (["--faults", "fire"], "fire"), (["--kills", "0"], "'0'"), (["--patience", "0"], "'0'"), (["--gap", "2..1"], "2..1"),
+    for words, needle in ((["--bogus"], "--bogus"), (["--faults", "fire"], "fire"), (["--kills", "0"], "'0'"),
+                          (["--patience", "0"], "'0'"), (["--gap", "2..1"], "2..1"),
                           (["--faults", "broker"], "--log kafka"), (["--brokers", "3"], "--log kafka"), (["--log", "tape"], "tape"),
                           (["--faults", "net", "--kills", "3"], "--kills"), (["--seconds", "3", "--kills", "3"], "not allowed")):
         done = soak("--programs", PROGRAMS, *words)
