@@ -95,7 +95,8 @@ def evidence(stage, args, rows):
     r = Result("bench-growth", "How the cost of a reading grows with sessions and with the log", began=stage.began,
                method=f"{RATE:,} readings/s, one per datagram, for {args.seconds} s: from {', '.join(map(str, SESSIONS))} sessions on an empty log, and "
                       f"from 32 sessions on a log that holds 0, {args.rows // 10:,} and {args.rows:,} readings. CPU time of the process divided by "
-                      f"readings, after handshakes and catching up; {args.repeats} rounds, median. The exponent is the slope of a least-squares line "
+                      f"readings, after handshakes and catching up; Kafka is one broker with one partition; {args.repeats} rounds, "
+                      "median. The exponent is the slope of a least-squares line "
                       "through the logarithms: 0 is no growth, 1 is proportional. Rows in the log: those before and half of those of the run; "
                       f"{describe_pins(stage.pins)}.",
                not_covered="More than 3,200 sessions; logs that do not fit the page cache. The bounds on the exponents are our own.")

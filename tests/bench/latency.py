@@ -168,7 +168,8 @@ def evidence(stage, args, rows):
     runs, samples = rows
     r = Result("bench-latency", "From the datagram to the alarm in the log", began=stage.began,
                method=f"{args.devices} sessions send normal readings at the load named; {ACTIVE_DEVICES} more send {ACTIVE_PER_S} active readings/s, "
-                      f"one per datagram, each of another sensor, and strikes = 1 makes each raise at once. The clock runs from when the reading fell due in "
+                      f"one per datagram, each of another sensor, and strikes = 1 makes each raise at once; Kafka is one broker with one "
+                      "partition. The clock runs from when the reading fell due in "
                       "vigia-fleet (it is sent then or later, so waiting counts) until a follower that reads committed records only has the event "
                       f"`raised` in its hands; all on one clock. {args.seconds} s, {args.repeats} paired rounds, quantiles over all of them; "
                       f"{describe_pins(stage.pins)}. {LANES}Every acknowledged active reading must have exactly one alarm.",

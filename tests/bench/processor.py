@@ -76,7 +76,7 @@ def evidence(stage, args, rows):
                method=f"A log is filled with {args.rows:,} readings of {SENSORS:,} sensors, {PERMILLE / 10:g} % of them active or OK (chosen by a fixed "
                       "sequence), then a new vigia-alarm starts on it, held to one core, and catches up: reading, rules, events, state and commits. "
                       f"Readings divided by the CPU time of the process since its start, all threads; {args.repeats} rounds, the median counts. The "
-                      "broker works on the other cores" + ("" if not stage.pins else "; " + describe_pins(stage.pins)) + ".",
+                      "broker (one partition) works on the other cores" + ("" if not stage.pins else "; " + describe_pins(stage.pins)) + ".",
                not_covered="Memory and speed with more sensors than that; a disk that has to be read: the log lies in the page cache.")
     short = {log: mine for log, mine in by_log(rows).items() if median([x["per_cpu_s"] for x in mine]) < TARGET}
     r.next_step = next_step(short) if short else None

@@ -170,7 +170,7 @@ class Stage:
 
     # --- a site
 
-    def site(self, name, log, devices=0, partitions=4):
+    def site(self, name, log, devices=0, partitions=1):
         folder = self.dir / name
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
