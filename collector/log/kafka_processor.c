@@ -165,7 +165,7 @@ static rd_kafka_topic_partition_list_t *input_list(const struct vgi_kafka_proces
 static enum vg_err fetch_committed(struct vgi_kafka_processor *p, bool *known, struct vg_error *err)
 {
     rd_kafka_topic_partition_list_t *list = input_list(p);
-    vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_committed");
+    vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_committed", STEP_MS);
     rd_kafka_resp_err_t code = rd_kafka_committed(p->consumer, list, STEP_MS);
     vgi_kafka_watchdog_leave(p->watchdog);
     for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
@@ -610,7 +610,7 @@ void vgi_kafka_processor_close(void *processor)
         if (p->phase == VGI_ASSIGNED || p->phase == VGI_RESTORING) {
             rd_kafka_assign(p->consumer, NULL); /* it was promised one; close would wait for it */
         }
-        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_consumer_close");
+        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_consumer_close", 0);
         rd_kafka_consumer_close(p->consumer);
         rd_kafka_destroy(p->consumer);
         vgi_kafka_watchdog_leave(p->watchdog);

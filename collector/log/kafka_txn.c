@@ -59,7 +59,7 @@ enum vg_err vgi_kafka_txn_open(struct vgi_kafka_processor *p, struct vg_error *e
     }
     const int64_t until = vgi_now_ms() + VGI_KAFKA_INIT_MS;
     for (;;) {
-        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_init_transactions");
+        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_init_transactions", VGI_KAFKA_INIT_MS);
         rd_kafka_error_t *error = rd_kafka_init_transactions(p->producer, VGI_KAFKA_INIT_MS);
         vgi_kafka_watchdog_leave(p->watchdog);
         if (error == NULL) {
@@ -84,7 +84,7 @@ void vgi_kafka_txn_close(struct vgi_kafka_processor *p)
             p->topics[i] = NULL;
         }
     }
-    vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_destroy");
+    vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_destroy", 0);
     rd_kafka_destroy(p->producer);
     vgi_kafka_watchdog_leave(p->watchdog);
     p->producer = NULL;
@@ -183,13 +183,13 @@ enum vg_err vgi_kafka_txn_abort(void *processor, struct vg_error *err)
     if (p->txn_records > 0) {
         /* An abort that overtakes the first record is answered with a fatal error (librdkafka issue
          * 4849). */
-        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_flush");
+        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_flush", FLUSH_MS);
         rd_kafka_flush(p->producer, FLUSH_MS);
         vgi_kafka_watchdog_leave(p->watchdog);
     }
     const int64_t until = vgi_now_ms() + VGI_KAFKA_TRANSACTION_MS;
     for (;;) {
-        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_abort_transaction");
+        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_abort_transaction", 0);
         rd_kafka_error_t *error = rd_kafka_abort_transaction(p->producer, -1);
         vgi_kafka_watchdog_leave(p->watchdog);
         if (error == NULL) {
@@ -247,7 +247,7 @@ static enum vg_err send_positions(struct vgi_kafka_processor *p, int64_t until,
     rd_kafka_consumer_group_metadata_t *group = rd_kafka_consumer_group_metadata(p->consumer);
     enum vg_err rc = VG_E_AGAIN;
     while (rc == VG_E_AGAIN) {
-        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_send_offsets_to_transaction");
+        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_send_offsets_to_transaction", SEND_CALL_MS);
         rd_kafka_error_t *error =
             rd_kafka_send_offsets_to_transaction(p->producer, list, group, SEND_CALL_MS);
         vgi_kafka_watchdog_leave(p->watchdog);
@@ -274,7 +274,7 @@ enum vg_err vgi_kafka_txn_commit_now(struct vgi_kafka_processor *p, struct vg_er
     }
     rc = VG_E_AGAIN;
     while (rc == VG_E_AGAIN) {
-        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_commit_transaction");
+        vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_commit_transaction", 0);
         rd_kafka_error_t *error = rd_kafka_commit_transaction(p->producer, -1);
         vgi_kafka_watchdog_leave(p->watchdog);
         rc = error == NULL ? VG_OK : settle(p, error, "committing a transaction", until, err);

@@ -14,7 +14,8 @@ struct vgi_kafka_watchdog {
     pthread_cond_t changed;
     pthread_t thread;
     int64_t deadline_ms;
-    const char *call; /* NULL: none under way */
+    const char *call;   /* NULL: none under way */
+    int64_t allowed_ms; /* to that call */
     struct timespec until;
     bool stopping;
 };
@@ -37,7 +38,7 @@ static void *run(void *arg)
         } else if (!reached(w->until)) {
             pthread_cond_timedwait(&w->changed, &w->lock, &w->until);
         } else {
-            vg_log_error("log-call-hangs", "call=%s after_ms=%" PRId64, w->call, w->deadline_ms);
+            vg_log_error("log-call-hangs", "call=%s after_ms=%" PRId64, w->call, w->allowed_ms);
             _exit(VG_EXIT_FAIL); /* no handlers: the thread that hangs may hold any lock */
         }
     }
@@ -69,12 +70,14 @@ enum vg_err vgi_kafka_watchdog_start(int64_t deadline_ms, struct vgi_kafka_watch
     return VG_OK;
 }
 
-void vgi_kafka_watchdog_enter(struct vgi_kafka_watchdog *w, const char *call)
+void vgi_kafka_watchdog_enter(struct vgi_kafka_watchdog *w, const char *call, int64_t own_ms)
 {
+    const int64_t overdue_ms = own_ms + VGI_KAFKA_OVERDUE_MS;
     pthread_mutex_lock(&w->lock);
+    w->allowed_ms = own_ms > 0 && overdue_ms < w->deadline_ms ? overdue_ms : w->deadline_ms;
     clock_gettime(CLOCK_MONOTONIC, &w->until);
-    w->until.tv_sec += (time_t)(w->deadline_ms / 1000);
-    w->until.tv_nsec += (long)(w->deadline_ms % 1000) * 1000000L;
+    w->until.tv_sec += (time_t)(w->allowed_ms / 1000);
+    w->until.tv_nsec += (long)(w->allowed_ms % 1000) * 1000000L;
     if (w->until.tv_nsec >= 1000000000L) {
         w->until.tv_sec++;
         w->until.tv_nsec -= 1000000000L;

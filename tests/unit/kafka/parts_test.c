@@ -97,9 +97,25 @@ static int in_a_process(void (*fn)(struct vgi_kafka_watchdog *), int64_t deadlin
 
 static void hang(struct vgi_kafka_watchdog *w)
 {
-    vgi_kafka_watchdog_enter(w, "rd_kafka_first");
+    vgi_kafka_watchdog_enter(w, "rd_kafka_first", 0);
     vgi_kafka_watchdog_leave(w);
-    vgi_kafka_watchdog_enter(w, "rd_kafka_that_hangs");
+    vgi_kafka_watchdog_enter(w, "rd_kafka_that_hangs", 0);
+    for (;;) {
+        pause();
+    }
+}
+
+static void hang_past_its_own_limit(struct vgi_kafka_watchdog *w)
+{
+    vgi_kafka_watchdog_enter(w, "rd_kafka_with_a_limit", 100);
+    for (;;) {
+        pause();
+    }
+}
+
+static void hang_with_a_long_limit(struct vgi_kafka_watchdog *w)
+{
+    vgi_kafka_watchdog_enter(w, "rd_kafka_with_a_limit", 60000);
     for (;;) {
         pause();
     }
@@ -110,7 +126,7 @@ static void return_in_time(struct vgi_kafka_watchdog *w)
 {
     const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
     for (int i = 0; i < 300; i++) {
-        vgi_kafka_watchdog_enter(w, "rd_kafka_quick");
+        vgi_kafka_watchdog_enter(w, "rd_kafka_quick", 0);
         nanosleep(&pause, NULL);
         vgi_kafka_watchdog_leave(w);
     }
@@ -122,6 +138,20 @@ static void a_call_past_its_deadline_ends_the_process_with_a_line_that_names_it(
     (void)state;
     assert_int_equal(in_a_process(hang, 200, errors, sizeof errors), VG_EXIT_FAIL);
     assert_non_null(strstr(errors, "msg=log-call-hangs call=rd_kafka_that_hangs after_ms=200"));
+}
+
+static void a_call_past_its_own_limit_hangs_before_the_deadline(void **state)
+{
+    char errors[1000], line[120];
+    (void)state;
+    assert_int_equal(in_a_process(hang_past_its_own_limit, 60000, errors, sizeof errors),
+                     VG_EXIT_FAIL);
+    snprintf(line, sizeof line, "call=rd_kafka_with_a_limit after_ms=%d",
+             100 + VGI_KAFKA_OVERDUE_MS);
+    assert_non_null(strstr(errors, line));
+    assert_int_equal(in_a_process(hang_with_a_long_limit, 200, errors, sizeof errors),
+                     VG_EXIT_FAIL);
+    assert_non_null(strstr(errors, "call=rd_kafka_with_a_limit after_ms=200"));
 }
 
 static void calls_that_return_in_time_are_left_alone(void **state)
@@ -170,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_table_keeps_the_last_value_of_each_key_of_each_partition),
         cmocka_unit_test(a_call_past_its_deadline_ends_the_process_with_a_line_that_names_it),
+        cmocka_unit_test(a_call_past_its_own_limit_hangs_before_the_deadline),
         cmocka_unit_test(calls_that_return_in_time_are_left_alone),
         cmocka_unit_test(a_list_of_brokers_is_host_and_port_each),
     };

@@ -83,8 +83,9 @@ struct vg_dlog_conf {
         VG_CONF_INT(S, f.min_insync, "log", "min_insync", "2", 1, 15, "brokers",                   \
                     "Kafka: copies that must be written before a record is durable."),             \
         VG_CONF_DURATION(S, f.call_deadline_ms, "log", "call_deadline", "45s", 1000, 600000,       \
-                         "Kafka: a call of the client that has not returned after this long ends " \
-                         "the program, which its supervisor starts again.")
+                         "Kafka: a call of the client that has not returned after this long, or "  \
+                         "5 s after a limit of its own, ends the program, which its supervisor "   \
+                         "starts again.")
 
 /* The defaults above with the given URL, for tests and tools. VG_E_RANGE when the URL is too long.
  */
