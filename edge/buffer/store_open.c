@@ -404,7 +404,9 @@ static int attempt(struct vgi_store *s, enum look look, struct vg_error *err)
 
 static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
 {
-    const char *text = s->db != NULL ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
+    /* What was undone since may have put its own message in the place of the failure's. */
+    const bool told = s->db != NULL && (sqlite3_errcode(s->db) & 0xff) == (rc & 0xff);
+    const char *text = told ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
     enum vg_err class;
     switch (rc & 0xff) {
     case SQLITE_MISMATCH:

@@ -102,6 +102,27 @@ static void sweep(struct rig *r, struct fault *f, int code)
     assert_true(n > 5 && fatal > 0);
 }
 
+/* What is undone after a failure must not speak for it. */
+static void a_file_that_cannot_be_made_says_why(void **state)
+{
+    struct rig *r = *state;
+    int refused = 0;
+    for (int n = 1; n < 200; n++) {
+        clear_folder(r);
+        fault_arm(&fault_write, n, SQLITE_FULL, 1);
+        const enum vg_err rc = rig_try_open(r);
+        fault_reset();
+        if (rc == VG_OK) {
+            rig_close(r);
+            break;
+        }
+        refused++;
+        assert_int_equal(rc, VG_E_IO);
+        assert_non_null(strstr(r->err.text, "database or disk is full"));
+    }
+    assert_true(refused > 3);
+}
+
 static void a_failed_sync_anywhere_loses_nothing_that_was_committed(void **state)
 {
     sweep(*state, &fault_sync, SQLITE_IOERR_FSYNC);
@@ -285,6 +306,7 @@ static void damaged_files_do_not_pile_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_file_that_cannot_be_made_says_why),
         TEST(a_failed_sync_anywhere_loses_nothing_that_was_committed),
         TEST(a_failed_write_anywhere_loses_nothing_that_was_committed),
         TEST(a_failed_sync_is_fatal_and_is_told_once),
