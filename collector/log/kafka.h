@@ -63,6 +63,9 @@ enum vg_err vgi_kafka_new(const struct vgi_kafka *k, rd_kafka_type_t type,
 void vgi_kafka_note_init(struct vgi_kafka_note *note);
 void vgi_kafka_note_done(struct vgi_kafka_note *note);
 enum vg_err vgi_kafka_class(rd_kafka_resp_err_t code);
+/* The class of a topic that was not created. A cluster whose brokers have all just missed their
+ * heartbeats, or have just started, says that it cannot place the copies: that passes. */
+enum vg_err vgi_kafka_create_class(rd_kafka_resp_err_t code, const char *why) VG_NODISCARD;
 /* "kafka HOST:PORT: WHAT: error text"; returns the class of `code`. */
 enum vg_err vgi_kafka_fail(const struct vgi_kafka *k, struct vg_error *err,
                            rd_kafka_resp_err_t code, const char *what);

@@ -421,8 +421,15 @@ static enum vg_err wait_usable(struct vgi_kafka *k, const char *name, struct vg_
     }
 }
 
-static enum vg_err create_one(struct vgi_kafka *k, enum vg_topic t, const char *name,
-                              struct vg_error *err)
+enum vg_err vgi_kafka_create_class(rd_kafka_resp_err_t code, const char *why)
+{
+    const bool passes = code == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR &&
+                        strstr(why, "currently fenced") != NULL;
+    return passes ? VG_E_AGAIN : vgi_kafka_class(code);
+}
+
+static enum vg_err request_topic(struct vgi_kafka *k, enum vg_topic t, const char *name,
+                                 struct vg_error *err)
 {
     rd_kafka_NewTopic_t *topic = new_topic(k, t, name, err);
     if (topic == NULL) {
@@ -446,11 +453,23 @@ static enum vg_err create_one(struct vgi_kafka *k, enum vg_topic t, const char *
             rc = VG_E_EXISTS; /* somebody else ran the same at the same time */
         } else if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
             const char *why = n == 1 ? rd_kafka_topic_result_error_string(results[0]) : "no answer";
-            rc = vg_fail(err, vgi_kafka_class(code), "kafka %.80s: topic %s: %.100s", k->brokers,
-                         name, why);
+            rc = vg_fail(err, vgi_kafka_create_class(code, why), "kafka %.80s: topic %s: %.100s",
+                         k->brokers, name, why);
         }
     }
     request_done(&q);
+    return rc;
+}
+
+static enum vg_err create_one(struct vgi_kafka *k, enum vg_topic t, const char *name,
+                              struct vg_error *err)
+{
+    const int64_t until = vgi_now_ms() + VGI_KAFKA_ADMIN_MS;
+    enum vg_err rc = request_topic(k, t, name, err);
+    while (rc == VG_E_AGAIN && vgi_now_ms() < until) {
+        vgi_kafka_pause();
+        rc = request_topic(k, t, name, err);
+    }
     if (rc == VG_OK || rc == VG_E_EXISTS) {
         const enum vg_err usable = wait_usable(k, name, err);
         rc = usable == VG_OK ? rc : usable;

@@ -162,6 +162,24 @@ static void calls_that_return_in_time_are_left_alone(void **state)
     assert_string_equal(errors, "");
 }
 
+/* ---- a topic that was not created ---- */
+
+static void brokers_that_are_fenced_for_the_moment_are_asked_again(void **state)
+{
+    (void)state;
+    assert_int_equal(vgi_kafka_create_class(RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR,
+                                            "Unable to replicate the partition 1 time(s): All "
+                                            "brokers are currently fenced."),
+                     VG_E_AGAIN);
+    assert_int_equal(vgi_kafka_create_class(RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR,
+                                            "Unable to replicate the partition 3 time(s): The "
+                                            "target replication factor of 3 cannot be reached "
+                                            "because only 1 broker(s) are registered."),
+                     VG_E_RANGE);
+    assert_int_equal(vgi_kafka_create_class(RD_KAFKA_RESP_ERR_TOPIC_ALREADY_EXISTS, ""),
+                     VG_E_EXISTS);
+}
+
 /* ---- URL ---- */
 
 static enum vg_err open_url(const char *url, struct vg_error *err)
@@ -202,6 +220,7 @@ int main(void)
         cmocka_unit_test(a_call_past_its_deadline_ends_the_process_with_a_line_that_names_it),
         cmocka_unit_test(a_call_past_its_own_limit_hangs_before_the_deadline),
         cmocka_unit_test(calls_that_return_in_time_are_left_alone),
+        cmocka_unit_test(brokers_that_are_fenced_for_the_moment_are_asked_again),
         cmocka_unit_test(a_list_of_brokers_is_host_and_port_each),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
