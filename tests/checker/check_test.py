@@ -412,6 +412,19 @@ def a_setback_begins_a_wait_anew_and_is_counted(run):
         assert out["counts"]["late"] == late and out["figures"]["excused: alarms late only because of setbacks"] == 1 - late, (setbacks, out)
 
 
+def a_wait_begins_with_the_delivery_that_raised(run):
+    """A reading was delivered an hour in the past, which raises nothing, and again when its device had set its clock."""
+    reading = run.reading("hall-1", 2100)
+    before = copy.deepcopy(reading)
+    before["append_ms"] -= 1500
+    before["value"].update(received_ms=reading["value"]["received_ms"] - 1500, time_ms=reading["value"]["time_ms"] - 3_600_000)
+    run.readings.insert(run.readings.index(reading), before)
+    run.arguments = ["--late-ms", "500"]
+    assert run.judged()["counts"]["late"] == 0
+    before["value"]["time_ms"] = reading["value"]["time_ms"]
+    assert run.judged()["counts"]["late"] == 1
+
+
 def where_a_collectors_clock_is_wrong_a_wait_counts_from_the_sight_of_its_reading(run):
     run.arguments = ["--late-ms", "500"]
     see(run, 100)

@@ -39,19 +39,22 @@ def _deadline(begin_ms, late_ms, setbacks):
 def check_waits(records, alarms, late_ms=None, seen=None, setbacks=(), by_sight=False):
     """`late_ms`: the longest wait (default: none is too long). `seen`: a Seen. `setbacks`: moments that begin a wait anew, such as the
     kill of the processor that had the reading. `by_sight`: the collectors' clocks are wrong, so a wait counts from when another reader
-    saw the reading itself."""
+    saw the reading itself. A reading may be delivered again with another time, when its device has set its clock meanwhile: the wait
+    begins with the first delivery that has the time of the alarm, or with the first one."""
     out, seen, setbacks = Waits(), seen or Seen(), sorted(setbacks)
     begins = {}
     for record in records:
         value = record["value"]
-        if value.get("seq") is not None and identity(value) not in begins:
-            begins[identity(value)] = seen.when("readings", record) if by_sight else value["received_ms"]
+        if value.get("seq") is not None:
+            begin = seen.when("readings", record) if by_sight else value["received_ms"]
+            begins.setdefault(identity(value), begin)
+            begins.setdefault((identity(value), value["time_ms"]), begin)
     for record in alarms:
         event = record["value"]
         who = identity({"device": None, **event})
         if event["event"] != "raised" or who not in begins:
             continue  # what follows from no reading, by_rules blames
-        begin, at = begins[who], seen.when("alarms", record)
+        begin, at = begins.get((who, event["time_ms"]), begins[who]), seen.when("alarms", record)
         if begin is None or at is None:
             what = "" if begin is not None else "the reading of "
             out.problems.append(problem("late", f"another reader did not see {what}{event['alarm_id']}"))
