@@ -31,7 +31,10 @@ SHARED_TOOLS = ("tests/checker", "tests/rules", "tests/support", "tests/integrat
 
 
 def _git(*words):
-    out = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    try:
+        out = subprocess.run(["git", "-C", str(ROOT), *words], capture_output=True, text=True)
+    except FileNotFoundError:  # no git here: a tool still measures, its result speaks of no revision
+        return ""
     return out.stdout if out.returncode == 0 else ""
 
 
