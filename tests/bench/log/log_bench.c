@@ -6,6 +6,7 @@
 #include "vigia/dlog_processor.h"
 #include "vigia/random.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,7 +69,8 @@ static void append_many(struct vg_dlog *log, size_t n, size_t size)
         if (rc == VG_OK) {
             i++;
         } else if (rc == VG_E_FULL) {
-            usleep(500);
+            struct pollfd verdicts = {.fd = vg_dlog_appender_fd(a), .events = POLLIN};
+            (void)poll(&verdicts, 1, WAIT_MS);
         } else {
             must(vg_fail(&err, rc, "append: %s", vg_err_name(rc)), &err);
         }

@@ -5,6 +5,7 @@
 #include "vigia/record.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,7 +38,8 @@ static void append(enum vg_topic topic, int32_t partition, const char *key, stru
         if (rc != VG_E_FULL) {
             bench_must(vg_fail(err, rc, "append: %s", vg_err_name(rc)), "append");
         }
-        (void)usleep(200);
+        struct pollfd verdicts = {.fd = vg_dlog_appender_fd(appender), .events = POLLIN};
+        (void)poll(&verdicts, 1, DRAIN_MS);
         bench_must(vg_dlog_appender_dispatch(appender, err), "dispatch");
     }
 }
