@@ -323,6 +323,23 @@ def an_ok_that_nobody_said_is_found(run):
     assert kinds(run) == {"invented": 1}
 
 
+def an_ok_that_is_stored_twice_is_found(run):
+    again = copy.deepcopy(run.reading("hall-1", 3100))
+    again["value"]["seq"] += 100
+    run.readings.append(again)
+    assert kinds(run)["duplicated"] == 1
+
+
+def an_ok_whose_time_fits_two_goes_where_it_leaves_the_other_its_place(run):
+    """A clock is 2 s ahead as one OK is said and right as the next one is, 2 s later: both have the same time."""
+    run.say(6100, "hall-1", ok=True)
+    run.reading("hall-1", 6100)["value"]["time_ms"] += 2000
+    run.say(8100, "hall-1", ok=True)
+    run.readings.sort(key=lambda r: r["append_ms"])
+    run.clock = [{"device": "pi-1", "wall_ms": START + 6050, "offset_ms": 2000}, {"device": "pi-1", "wall_ms": START + 7000, "offset_ms": 0}]
+    assert kinds(run) == {}, run.judged()["problems"]
+
+
 def a_false_alarm_is_found(run):
     run.alarms.append(run.event("raised", "hall-1:motion:2", 9500, raised=9500, strikes=1, first=9500, count=1))
     assert kinds(run) == {"false alarm": 1}

@@ -14,6 +14,8 @@ import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from oks import OkMatch
+
 QUANTITIES = ("motion", "smoke", "temperature", "max_temperature")
 EVENTS = ("alive", "gap", "storage", "clock")
 KINDS = ("lost", "duplicated", "reordered", "wrong time", "changed", "invented", "false alarm", "missed alarm", "wrong alarm",
@@ -118,6 +120,10 @@ class Clocks:
 
     def of_collectors(self):
         return any(device.startswith("collector") for device in self.steps)
+
+    def ever(self, device):
+        """Every offset that the device's clock had."""
+        return {0, *(offset for _, offset in self.steps.get(device, ()))}
 
     def in_force(self, device, begin_ms, end_ms):
         """Every offset that held at some moment of the stretch; a step counts as having held 1.5 s before it was noticed."""
@@ -245,28 +251,6 @@ class _Records:
                 yield device, store, lane, sorted(missing)
 
 
-def _match_oks(lines, values, true_ms, clocks):
-    """An OK travels alone, without a stamp: it is known by its time. {id(line): values}"""
-    out, rest, left = defaultdict(list), [], []
-    pending = sorted(lines, key=lambda line: line["at"])
-    for value in values:
-        best, best_off = None, TIME_TOLERANCE_MS + 1
-        if value.get("quality") == "synced":
-            for line in pending:
-                for offset in clocks.in_force(value["device"], true_ms(line), value["received_ms"] + clocks.reach_ms):
-                    off = abs(value["time_ms"] - true_ms(line) - offset)
-                    if off < best_off:
-                        best, best_off = line, off
-        if best is None:
-            rest.append(value)
-        else:
-            out[id(best)].append(value)
-    left = [line for line in pending if id(line) not in out]
-    while rest and left and rest[0].get("quality") != "synced":  # without a time of its own: in order
-        out[id(left.pop(0))].append(rest.pop(0))
-    return out, rest
-
-
 def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=None, start_ms=None, clocks=None, kept=()):
     """`kills`: (wall time in ms at which an agent was killed, its sensors as a predicate), and where that kill's windows are known, the
     two of them, routine and urgent. `window_ms`: what a kill may cost, the
@@ -290,7 +274,7 @@ def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=N
             oks[line["sensor"]].append(line)
     matched = {}
     for sensor in set(oks) | set(log.oks):
-        found, rest = _match_oks(oks.get(sensor, []), log.oks.get(sensor, []), true_ms, clocks)
+        found, rest = OkMatch(oks.get(sensor, []), log.oks.get(sensor, []), true_ms, clocks, TIME_TOLERANCE_MS).match()
         matched.update(found)
         for value in rest:
             log.say("invented", f"{sensor} never said OK at {value['time_ms'] - start_ms} ms ({identity(value)})")
