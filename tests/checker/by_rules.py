@@ -39,7 +39,6 @@ class _Way:
         self.model = naive.Naive(None)
         self.model.conf.update(conf, supervision=0)
         self.at = 0
-        self.loose = False  # a reading ahead of the clock counted as the clock: its time is only nearly known
         self.events = []
         self.model.tell = self.events.append
 
@@ -84,7 +83,7 @@ def message(value):
     return m
 
 
-def _same(ours, theirs, slack_ms, loose):
+def _same(ours, theirs, slack_ms):
     if any(ours.get(key) != theirs.get(key) for key in EXACT):
         return False
     by_clock = ours["event"] == "pre_alarm_expired" and "seq" not in ours
@@ -92,7 +91,7 @@ def _same(ours, theirs, slack_ms, loose):
         a, b = ours.get(key), theirs.get(key)
         if (a is None) != (b is None):
             return False
-        if a != b and not ((loose or (by_clock and key == "time_ms")) and abs(a - b) <= slack_ms):
+        if a != b and not (by_clock and key == "time_ms" and abs(a - b) <= slack_ms):
             return False
     return True
 
@@ -118,7 +117,6 @@ class _Sensor:
         ways = []
         for way in after:
             way.model.clock = clock if way.model.clock is None else max(clock, way.model.clock)
-            way.loose = way.loose or (m is not None and m["q"] == "synced" and m["at"] > way.model.clock)
             if m is not None:
                 way.model.reading(m)
             if self.explains(way):
@@ -146,7 +144,7 @@ class _Sensor:
 
     def explains(self, way):
         for event in way.events:
-            if way.at >= len(self.told) or not _same(event, self.told[way.at], self.slack_ms, way.loose):
+            if way.at >= len(self.told) or not _same(event, self.told[way.at], self.slack_ms):
                 return False
             way.at += 1
         way.events.clear()
@@ -187,7 +185,7 @@ class _Sensor:
             if tag == "equal":
                 self.out.compared += b - a
                 found += [self.differs(mine, its) for mine, its in zip(expected[a:b], self.told[c:d])
-                          if not _same(mine, its, self.slack_ms, self.plain.loose)]
+                          if not _same(mine, its, self.slack_ms)]
                 continue
             found += [problem("missed alarm", f"{self.name}: {e['event']} {e['alarm_id']} at {e['time_ms']} was not told")
                       for e in expected[a:b]]

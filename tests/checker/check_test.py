@@ -445,8 +445,12 @@ def a_wait_begins_with_the_delivery_that_raised(run):
 def where_a_collectors_clock_is_wrong_a_wait_counts_from_the_sight_of_its_reading(run):
     run.arguments = ["--late-ms", "500"]
     see(run, 100)
-    run.reading("hall-1", 2100)["value"]["received_ms"] -= 900
-    assert kinds(run) == {"late": 1}
+    reading = run.reading("hall-1", 2100)["value"]
+    reading["received_ms"] -= 900
+    run.alarm("raised", "hall-1:motion:1")["value"]["time_ms"] = reading["received_ms"]
+    for event in ("raised", "cleared"):
+        run.alarm(event, "hall-1:motion:1")["value"].update(first_ms=reading["received_ms"], raised_ms=reading["received_ms"])
+    assert kinds(run) == {"late": 1}, run.judged()["problems"]
     run.clock = [{"device": "collector-1", "wall_ms": START + 1000, "offset_ms": -900}]
     assert kinds(run) == {}
 

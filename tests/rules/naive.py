@@ -177,7 +177,7 @@ class Naive:
         if sensor.seen is None or sensor.device != m["dev"]:
             self.supervise(sensor, m["dev"])
         self.heard(sensor, m)
-        time = min(m["at"], self.clock) if m["q"] == "synced" else m["rx"]
+        time = self.reading_time(sensor, m)
         if m.get("event"):
             self.device_event(sensor, m, time)
             return
@@ -207,6 +207,11 @@ class Naive:
             sensor.dirty = True
             if time >= sensor.last_ok():
                 sensor.applied.append(time)
+
+    @staticmethod
+    def reading_time(sensor, m):
+        """Nothing is measured after it has arrived; but what a sensor has told already is not newer than that."""
+        return min(m["at"], max([m["rx"]] + sensor.applied)) if m["q"] == "synced" else m["rx"]
 
     @staticmethod
     def is_active(m, type_):
@@ -318,7 +323,7 @@ class Naive:
             if sensor.alarms[type_].state == "active":
                 self.clear(sensor, type_, self.clock, reading=m)
         storage = sensor.alarms["storage"]
-        time = min(m["at"], self.clock) if m["q"] == "synced" else m["rx"]
+        time = self.reading_time(sensor, m)
         if storage.state == "active" and m.get("event") not in ("gap", "storage") and time >= storage.raised_ms:
             self.clear(sensor, "storage", time, reading=m)
         if self.conf["supervision"] and sensor.period and \

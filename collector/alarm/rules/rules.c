@@ -321,11 +321,14 @@ void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const st
                       int64_t now_ms)
 {
     struct vg_reading ahead;
-    if (m->time_ms > now_ms) {
+    int64_t arrived_ms = vgi_max_ms(m->received_ms, s->newest_ms);
+    if (m->time_ms > arrived_ms) {
         /* Nothing is measured after it has arrived: the device's clock runs ahead. An OK of next
-         * year would make every alarm until then older than itself. */
+         * year would make every alarm until then older than itself. But a collector whose clock is
+         * behind must not put it before what the sensor has told already. The partition's clock
+         * would do for both, but says something else each time that the log is read. */
         ahead = *m;
-        ahead.time_ms = now_ms;
+        ahead.time_ms = arrived_ms;
         m = &ahead;
     }
     vg_rules_expire(rules, s, now_ms);

@@ -173,7 +173,8 @@ struct vg_command {
 /* A sensor of which nothing is known. False: the id is too long or empty. */
 bool vg_rules_state_init(struct vg_rules_state *s, struct vg_span sensor);
 
-/* Applies one message of the sensor. Deadlines up to `now_ms` are told first. */
+/* Applies one message of the sensor. Deadlines up to `now_ms` are told first. A time_ms later than its
+ * received_ms counts as the later of that and of the newest time counted for the sensor. */
 void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
                       int64_t now_ms);
 void vg_rules_command(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_command *c);
