@@ -2,7 +2,8 @@
  *
  * VIGIA_TEST_CLOCK names a file with one int64_t: milliseconds that are added to what the program
  * asks of CLOCK_REALTIME. The monotonic and the boot clock stay what they are, as they do on a
- * machine whose clock is set.
+ * machine whose clock is set. A wait until a time of that clock ends when the moved clock says so,
+ * also when it is stepped meanwhile: the kernel's own would end it at once, or too late.
  *
  * VIGIA_TEST_DISK names a file with two: while the first is not 0, each write to a file whose name
  * has ".db" in it fails with ENOSPC, every other one after half of it was written, as on a disk that
@@ -11,6 +12,7 @@
  * Both files are mapped: a change is seen at once. Without the variable nothing is changed. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -28,6 +30,7 @@
 #define NS_PER_S  1000000000LL
 
 #define LINK_MAX_LEN 64
+#define LOOK_NS      (20 * NS_PER_MS) /* how soon a step of the clock is noticed by those who wait */
 
 struct disk {
     volatile int64_t full;
@@ -110,6 +113,37 @@ time_t time(time_t *out)
         *out = now.tv_sec;
     }
     return now.tv_sec;
+}
+
+static int64_t ns_of(const struct timespec *t)
+{
+    return (int64_t)t->tv_sec * NS_PER_S + t->tv_nsec;
+}
+
+/* Waits with the monotonic clock and looks at the moved one. Waits of conditions with a monotonic
+ * clock come here as well; their deadlines are of a time at which this clock has long been past. */
+int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restrict mutex,
+                           const struct timespec *restrict deadline)
+{
+    struct timespec now;
+    int64_t left_ns = 0, until_ns = 0;
+    int rc;
+
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    if (ns_of(deadline) < ns_of(&now) / 2) {
+        return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, deadline);
+    }
+    do {
+        (void)clock_gettime(CLOCK_REALTIME, &now);
+        left_ns = ns_of(deadline) - ns_of(&now);
+        left_ns = left_ns < 0 ? 0 : left_ns;
+        (void)clock_gettime(CLOCK_MONOTONIC, &now);
+        until_ns = ns_of(&now) + (left_ns < LOOK_NS ? left_ns : LOOK_NS);
+        now = (struct timespec){.tv_sec = (time_t)(until_ns / NS_PER_S),
+                                .tv_nsec = (long)(until_ns % NS_PER_S)};
+        rc = pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &now);
+    } while (rc == ETIMEDOUT && left_ns > LOOK_NS);
+    return rc;
 }
 
 /* ---- the disk ---- */

@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """The soak itself: what it refuses, that it ends what it begins, and that nothing is left of it when it is interrupted."""
+import errno
 import os
 import pathlib
 import re
 import signal
+import struct
 import subprocess
 import sys
+import tempfile
+import time
 import types
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -35,6 +39,51 @@ def missing_programs_are_told_in_one_line():
 def a_folder_with_something_in_it_is_left_alone():
     done = soak("--programs", PROGRAMS, "--dir", HERE)
     assert done.returncode == 1 and "not empty" in done.stderr and (HERE / "soak").exists(), done
+
+
+WAITER = """
+import ctypes, struct, sys, time
+libc = ctypes.CDLL(None, use_errno=True)
+cond, mutex = ctypes.create_string_buffer(64), ctypes.create_string_buffer(64)
+libc.pthread_mutex_lock(mutex)
+deadline = time.clock_gettime_ns(time.CLOCK_REALTIME) + int(sys.argv[1]) * 1_000_000
+began = time.monotonic_ns()
+print("waits", flush=True)
+rc = libc.pthread_cond_timedwait(cond, mutex, struct.pack("qq", *divmod(deadline, 1_000_000_000)))
+print(rc, (time.monotonic_ns() - began) // 1_000_000, flush=True)
+"""
+
+
+def wait_by_the_wall_clock(folder, wait_ms, offset_ms, then_ms=None):
+    """How long a program waited that wants `wait_ms` by a wall clock that is moved, and stepped while it waits."""
+    file = folder / "clock"
+    file.write_bytes(struct.pack("q", offset_ms))
+    shim = pathlib.Path(os.environ["VIGIA_BINARY_DIR"]) / "tests" / "fault_shim.so"
+    child = subprocess.Popen([sys.executable, "-c", WAITER, str(wait_ms)], stdout=subprocess.PIPE, text=True,
+                             env={**os.environ, "LD_PRELOAD": str(shim), "VIGIA_TEST_CLOCK": str(file)})
+    try:
+        assert child.stdout.readline() == "waits\n"
+        if then_ms is not None:
+            with open(file, "r+b") as word:
+                word.write(struct.pack("q", then_ms))
+        rc, took_ms = map(int, child.communicate(timeout=30)[0].split())
+    finally:
+        child.kill()
+        child.wait()
+    assert rc == errno.ETIMEDOUT, rc
+    return took_ms
+
+
+def a_program_waits_by_the_clock_that_it_sees():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        for offset_ms in (0, -20_000, 20_000):
+            took_ms = wait_by_the_wall_clock(folder, 200, offset_ms)
+            assert 195 <= took_ms < 5000, (offset_ms, took_ms)
+        took_ms = wait_by_the_wall_clock(folder, 20_000, 0, then_ms=3_600_000)
+        assert took_ms < 10_000, took_ms
+        took_ms = wait_by_the_wall_clock(folder, 500, 0, then_ms=-1500)
+        assert 1500 <= took_ms < 10_000, took_ms
 
 
 class Disk:
@@ -107,7 +156,7 @@ def nothing_is_left_when_it_is_interrupted():
 
 def main():
     for test in (wrong_arguments_are_refused, missing_programs_are_told_in_one_line, a_folder_with_something_in_it_is_left_alone,
-                 a_fault_under_way_is_carried_to_its_end, nothing_is_left_when_it_is_interrupted):
+                 a_program_waits_by_the_clock_that_it_sees, a_fault_under_way_is_carried_to_its_end, nothing_is_left_when_it_is_interrupted):
         test()
         print("ok  ", test.__name__.replace("_", " "))
     return 0
