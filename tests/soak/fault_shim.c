@@ -10,6 +10,7 @@
  * has just become full. The second counts those writes.
  *
  * Both files are mapped: a change is seen at once. Without the variable nothing is changed. */
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -40,6 +41,9 @@ struct disk {
 static const volatile int64_t *offset_ms;
 static struct disk *disk;
 
+/* The C library's own: a sanitizer's program has another of that name, which saw this wait begin. */
+static int (*clockwait)(pthread_cond_t *, pthread_mutex_t *, clockid_t, const struct timespec *);
+
 static void *map(const char *variable, size_t bytes)
 {
     const char *path = getenv(variable);
@@ -63,6 +67,11 @@ __attribute__((constructor)) static void find_files(void)
 {
     offset_ms = map("VIGIA_TEST_CLOCK", sizeof *offset_ms);
     disk = map("VIGIA_TEST_DISK", sizeof *disk);
+    *(void **)&clockwait = dlsym(RTLD_NEXT, "pthread_cond_clockwait");
+    if (clockwait == NULL) {
+        (void)fprintf(stderr, "fault_shim: the C library has no pthread_cond_clockwait\n");
+        _exit(2);
+    }
 }
 
 static void moved(struct timespec *t)
@@ -131,7 +140,7 @@ int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restr
 
     (void)clock_gettime(CLOCK_REALTIME, &now);
     if (ns_of(deadline) < ns_of(&now) / 2) {
-        return pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, deadline);
+        return clockwait(cond, mutex, CLOCK_MONOTONIC, deadline);
     }
     do {
         (void)clock_gettime(CLOCK_REALTIME, &now);
@@ -141,7 +150,7 @@ int pthread_cond_timedwait(pthread_cond_t *restrict cond, pthread_mutex_t *restr
         until_ns = ns_of(&now) + (left_ns < LOOK_NS ? left_ns : LOOK_NS);
         now = (struct timespec){.tv_sec = (time_t)(until_ns / NS_PER_S),
                                 .tv_nsec = (long)(until_ns % NS_PER_S)};
-        rc = pthread_cond_clockwait(cond, mutex, CLOCK_MONOTONIC, &now);
+        rc = clockwait(cond, mutex, CLOCK_MONOTONIC, &now);
     } while (rc == ETIMEDOUT && left_ns > LOOK_NS);
     return rc;
 }
