@@ -20,6 +20,9 @@ slack   a reading this near to the end of a pre-alarm by the clock may come befo
         is away, or its log is
 window  of the pre-alarms: at least twice the slack, so that their ends mean something
 """
+GROUP_MS = 1000  # [buffer] group: what a killed agent may lose
+URGENT_MS = 500  # and the commit under way; of urgent readings, that alone
+ROUTINE_MS = GROUP_MS + URGENT_MS
 LATE_MS = {"sqlite": {"always": 2000, "kill": 1000, "disk": 6000}, "kafka": {"always": 4000, "kill": 14000, "broker": 56000}}
 
 

@@ -11,15 +11,12 @@ import urllib.request
 from statistics import median
 
 import bounds
+from disk_watch import STILL_MS
 from world import Failed, now_ms
 
 CHECK = pathlib.Path(__file__).resolve().parents[1] / "checker" / "check"
 DRAIN_S = 120
 QUIET_LOOKS = 15  # 0.1 s apart
-GROUP_MS = 1000      # [buffer] group: what a killed agent may lose
-URGENT_MS = 500      # and the commit under way; of urgent readings, that alone
-ROUTINE_MS = GROUP_MS + URGENT_MS
-
 
 def pause(seconds):
     threading.Event().wait(seconds)
@@ -88,7 +85,7 @@ def checked(world, end_ms):
     at = {name: world.folder / f"{name}.jsonl" for name in ("readings", "alarms", "kills", "kept", "clock", "seen", "setbacks")}
     command = [sys.executable, CHECK, "--json", "--ledger", *[a.ledger for a in world.agents if a.ledger.exists()],
                "--rules", f"strikes=3,window={args.window}", *(w for name, path in at.items() for w in (f"--{name}", path)),
-               "--start-ms", world.start_ms, "--end-ms", end_ms, "--window-ms", ROUTINE_MS, "--urgent-window-ms", URGENT_MS,
+               "--start-ms", world.start_ms, "--end-ms", end_ms, "--window-ms", bounds.ROUTINE_MS, "--urgent-window-ms", bounds.URGENT_MS,
                "--slack-ms", args.slack, "--late-ms", args.late]
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=900)
     if done.returncode not in (0, 1) or not done.stdout:
@@ -206,9 +203,15 @@ def figures(world, done, told, result):
     if "kill" in world.faults:
         result.figure("most readings excused by one kill", f["most excused by one kill"])
         result.figure("the oldest of them when its agent was killed", f["oldest excused by a kill, ms"], "ms")
+        result.figure("kills of an agent while the disk stood still: the windows are as much longer",
+                      sum(kill["still_ms"] > 0 for kill in world.notes.get("kills", [])))
         result.figure("rows on killed agents' cards, all in the log", f["on a killed agent's card"])
     result.figure("records delivered again, counted once", f["delivered again"])
     figures_of_alarms(world, told, result)
+    watch = world.disk_watch
+    result.figure("looks whether the disk answers", watch.looks, target="> 0", ok=watch.looks > 0)
+    result.figure(f"times that it stood still for more than {STILL_MS} ms", len(watch.stills))
+    result.figure("the longest of them", max((end - begin for begin, end in watch.stills), default=0), "ms")
     result.figure("programs that ended by themselves and were started again", len(world.ended))
     for kind, times in sorted(resumed(world).items()):
         result.figure(f"{RESUMED[kind]}, median", round(median(times)), "ms")
@@ -253,8 +256,8 @@ def figures_of_alarms(world, told, result):
     result.figure(f"late alarms: seen more than {args.late / 1000:g} s after the receipt of their reading" +
                   (" and after each kill of a processor since" if anew else ""), counts["late"], target="0",
                   ok=counts["late"] == 0)
-    if anew:
-        result.figure("excused: alarms later than that after the receipt, a processor having been killed since",
+    if anew or world.disk_watch.stills:
+        result.figure("excused: alarms later than that after the receipt, a processor having been killed or the disk having stood still since",
                       f["excused: alarms late only because of setbacks"])
     began = "seen in the log" if any(step["device"].startswith("collector") for step in world.notes.get("clock", [])) else "received"
     for name, key in (("p50", "alarm p50 ms"), ("p99", "alarm p99 ms"), ("worst", "alarm worst ms")):

@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
 """The soak itself: what it refuses, that it ends what it begins, and that nothing is left of it when it is interrupted."""
+import contextlib
 import errno
+import functools
+import io
+import json
 import os
 import pathlib
 import re
@@ -9,11 +13,14 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import types
+import unittest.mock
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
+import disk_watch  # noqa: E402
 import faults  # noqa: E402
 PROGRAMS = pathlib.Path(os.environ["VIGIA_BINARY_DIR"]) / "bin"
 
@@ -86,6 +93,28 @@ def a_program_waits_by_the_clock_that_it_sees():
         assert 1500 <= took_ms < 10_000, took_ms
 
 
+def a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost():
+    ours, theirs = os.pipe()
+    syncs = []
+
+    def slow_sync(_):
+        syncs.append(time.time_ns() // 1_000_000)
+        threading.Event().wait(0.7 if len(syncs) == 2 else 0)
+        if len(syncs) == 3:
+            os.close(theirs)
+
+    with tempfile.TemporaryDirectory() as folder, open(ours) as stdin, contextlib.redirect_stdout(io.StringIO()) as told, \
+            unittest.mock.patch("sys.stdin", stdin), unittest.mock.patch("os.fdatasync", slow_sync):
+        disk_watch.watch(f"{folder}/watched")
+    still, looks = map(json.loads, told.getvalue().splitlines())
+    assert looks == {"looks": 3}, looks
+    assert abs(still["begin_ms"] - syncs[1]) < 100 and 700 <= still["end_ms"] - still["begin_ms"] < 5000, (still, syncs)
+    watch = types.SimpleNamespace(stills=[(1000, 4000), (9000, 9600)])
+    stood_still_ms = functools.partial(disk_watch.DiskWatch.stood_still_ms, watch)
+    assert [stood_still_ms(at, 1500) for at in (999, 1000, 3000, 5400, 5501, 9100)] == [0, 0, 2000, 4400, 0, 100]
+    assert disk_watch.DiskWatch.moments(watch) == [1000, 1500, 2000, 2500, 3000, 3500, 4000, 9000, 9500, 9600]
+
+
 class Disk:
     def __init__(self):
         self.full = 0
@@ -156,7 +185,8 @@ def nothing_is_left_when_it_is_interrupted():
 
 def main():
     for test in (wrong_arguments_are_refused, missing_programs_are_told_in_one_line, a_folder_with_something_in_it_is_left_alone,
-                 a_program_waits_by_the_clock_that_it_sees, a_fault_under_way_is_carried_to_its_end, nothing_is_left_when_it_is_interrupted):
+                 a_program_waits_by_the_clock_that_it_sees, a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost,
+                 a_fault_under_way_is_carried_to_its_end, nothing_is_left_when_it_is_interrupted):
         test()
         print("ok  ", test.__name__.replace("_", " "))
     return 0

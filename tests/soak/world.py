@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "integration" / "support"))
 import bounds  # noqa: E402
 import card  # noqa: E402
+from disk_watch import DiskWatch  # noqa: E402
 from ports import free_port  # noqa: E402
 from udp_proxy import UdpProxy  # noqa: E402
 
@@ -239,6 +240,7 @@ class World:
         self.agents, self.collectors, self.processors, self.proxies = [], [], [], []
         self.disks, self.followers = {}, {}
         self.notes = {}
+        self.disk_watch = None
         self.kept = set()
         self.ended = []  # programs that ended by themselves: (name, code)
 
@@ -342,6 +344,7 @@ class World:
         return self.collectors + self.processors + self.agents
 
     def start(self):
+        self.disk_watch = DiskWatch(self.folder)
         self.start_ms = now_ms() + 500
         self.followers = {topic: Follower(self, topic) for topic in ("readings", "alarms")}
         for program in self.programs():
@@ -382,15 +385,22 @@ class World:
         return path
 
     def write_notes(self):
+        self.disk_watch.end()
+        for kill in self.notes.get("kills", []):
+            still_ms = self.disk_watch.stood_still_ms(kill["wall_ms"], bounds.ROUTINE_MS)
+            kill.update(window_ms=bounds.ROUTINE_MS + still_ms, urgent_window_ms=bounds.URGENT_MS + still_ms, still_ms=still_ms)
         for kind in ("kills", "clock", "acts"):
             (self.folder / f"{kind}.jsonl").write_text("".join(json.dumps(n) + "\n" for n in self.notes.get(kind, [])))
         setbacks = [{"wall_ms": a["wall_ms"]} for a in self.notes.get("acts", [])
                     if a["act"] == "kill" and a["kind"] == "processor" and bounds.begins_anew(self.args.log, self.faults)]
+        setbacks += [{"wall_ms": at} for at in self.disk_watch.moments()]
         (self.folder / "setbacks.jsonl").write_text("".join(json.dumps(s) + "\n" for s in setbacks))
         rows = (dict(zip(("device", "store", "lane", "seq"), row)) for row in sorted(self.kept))
         (self.folder / "kept.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def close(self):
+        if self.disk_watch is not None:
+            self.disk_watch.end()
         for program in self.programs():
             if program.runs():
                 program.process.kill()
