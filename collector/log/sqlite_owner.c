@@ -7,6 +7,8 @@
  * STANDBY */
 #include "sqlite_processor.h"
 
+#include "vigia/log.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -204,6 +206,10 @@ enum vg_err vgi_owner_poll(struct vgi_processor *p, int64_t until, bool *ready,
         rc = assign(p, err);
     }
     *ready = rc == VG_OK && p->status == VGI_ACTIVE;
-    /* A busy or full log may be better at the next poll. */
-    return rc == VG_E_AGAIN || rc == VG_E_FULL ? VG_OK : rc;
+    if (rc != VG_E_AGAIN && rc != VG_E_FULL) {
+        return rc;
+    }
+    /* A busy or full log may be better at the next poll; until then the group stands still. */
+    vg_log_warn("log-restore-waits", "group=%s why=%s", p->group, VG_Q(err->text));
+    return VG_OK;
 }

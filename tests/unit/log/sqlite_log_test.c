@@ -433,6 +433,39 @@ static void a_writer_that_never_ends_costs_a_verdict_and_not_the_log(void **stat
     vg_dlog_close(log);
 }
 
+/* It holds the lock, so nobody else steps in: somebody must hear of it. */
+static void an_owner_that_cannot_restore_says_so_and_goes_on_later(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_record r;
+    char path[96], lines[2048];
+    size_t n = 0;
+    sqlite3 *hog = NULL;
+    struct vg_dlog *log = make(fx);
+    assert_int_equal(sqlite3_open(fx->path, &hog), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(hog, "BEGIN IMMEDIATE", NULL, NULL, NULL), SQLITE_OK);
+    snprintf(path, sizeof path, "%s/lines", fx->dir);
+    const int told = open(path, O_CREAT | O_RDWR | O_APPEND | O_CLOEXEC, 0600);
+    const int real = dup(STDERR_FILENO);
+    assert_true(told >= 0 && real >= 0 && dup2(told, STDERR_FILENO) >= 0);
+    struct vg_dlog_processor *p = join(log, "g", "a");
+    assert_true(dup2(real, STDERR_FILENO) >= 0);
+    const ssize_t len = pread(told, lines, sizeof lines - 1, 0);
+    assert_true(len >= 0);
+    lines[len] = '\0';
+    close(told);
+    close(real);
+    assert_false(vg_dlog_processor_active(p));
+    assert_non_null(strstr(lines, "msg=log-restore-waits group=vigia.g why="));
+    assert_int_equal(sqlite3_exec(hog, "ROLLBACK", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(hog);
+    ok(vg_dlog_processor_poll(p, 0, &r, 1, &n, &err), &err);
+    assert_true(vg_dlog_processor_active(p));
+    vg_dlog_processor_close(p);
+    vg_dlog_close(log);
+}
+
 static void an_owner_whose_lock_file_was_deleted_cannot_commit(void **state)
 {
     struct fx *fx = *state;
@@ -684,6 +717,7 @@ int main(int argc, char **argv)
         T(an_idle_appender_applies_the_retention_by_itself),
         T(two_programs_may_make_the_topics_at_once),
         T(a_writer_that_never_ends_costs_a_verdict_and_not_the_log),
+        T(an_owner_that_cannot_restore_says_so_and_goes_on_later),
         T(an_owner_whose_lock_file_was_deleted_cannot_commit),
         T(a_full_disk_fails_records_cleanly_until_there_is_room),
         T(a_full_disk_stores_a_group_whole_or_not_at_all),
