@@ -59,6 +59,7 @@ struct alarm {
     struct vg_loop *loop;
     struct vg_dlog *log;
     struct vg_devices *devices;
+    uint64_t devices_refused; /* as told so far */
     struct vg_dlog_processor *processor;
     struct part *parts;
     int32_t part_count;
@@ -376,6 +377,13 @@ static bool follow_devices(struct alarm *a)
     enum vg_err rc = vg_devices_dispatch(a->devices, &err);
     if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
         fail(a, "devices", &err);
+    }
+    const uint64_t refused = vg_devices_refused(a->devices);
+    if (refused != a->devices_refused) {
+        /* Fails open here: what such a device speaks for is not supervised. */
+        vgi_metrics_devices_refused(refused - a->devices_refused);
+        a->devices_refused = refused;
+        vg_log_error("device-entry-refused", "error=%s", VG_Q(vg_devices_refusal(a->devices)));
     }
     return !a->failed && vg_devices_caught_up(a->devices);
 }

@@ -24,6 +24,7 @@ enum {
     NO_ROOM,
     UNREADABLE,
     AHEAD,
+    DEVICES_REFUSED,
     COMMITS,
     DROPPED,
     IS_ACTIVE,
@@ -51,6 +52,8 @@ static struct vg_metric metrics[METRIC_COUNT] = {
     COUNTER(UNREADABLE, "unreadable_total", "Records that are not of their schema, skipped."),
     COUNTER(AHEAD, "received_ahead_total",
             "Records of a collector whose clock is a minute or more ahead."),
+    COUNTER(DEVICES_REFUSED, "devices_refused_total",
+            "Entries of devices that cannot be read or exceed max_devices: not supervised."),
     COUNTER(COMMITS, "commits_total", "Transactions committed."),
     COUNTER(DROPPED, "dropped_transactions_total", "Transactions dropped, to be done again."),
     [IS_ACTIVE] = {.name = "vigia_alarm_active",
@@ -97,6 +100,11 @@ void vgi_metrics_unreadable(void)
 void vgi_metrics_ahead(void)
 {
     vg_metric_add(&metrics[AHEAD], 1);
+}
+
+void vgi_metrics_devices_refused(uint64_t count)
+{
+    vg_metric_add(&metrics[DEVICES_REFUSED], (int64_t)count);
 }
 
 void vgi_metrics_commit(void)

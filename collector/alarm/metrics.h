@@ -11,6 +11,7 @@ void vgi_metrics_engine(const struct vg_alarm_engine_counters *now,
                         const struct vg_alarm_engine_counters *before);
 void vgi_metrics_unreadable(void);
 void vgi_metrics_ahead(void);
+void vgi_metrics_devices_refused(uint64_t count);
 void vgi_metrics_commit(void);
 void vgi_metrics_dropped(void);
 void vgi_metrics_active(bool active);

@@ -265,7 +265,34 @@ static void a_collector_whose_clock_is_ahead_moves_no_time(void **state)
     world_kill(pid, SIGTERM);
 }
 
-int main(void)
+/* What they speak for is not supervised: somebody must hear of it. */
+static void devices_that_are_one_too_many_or_unreadable_are_told(void **state)
+{
+    static const char *const few[] = {"supervision.enabled=false", "processor.max_devices=1", NULL};
+    static const char device[] =
+        "{\"v\":1,\"device\":\"%s\",\"version\":1,\"state\":\"active\",\"sensors\":[\"%s-*\"],"
+        "\"period_ms\":500,\"class\":\"\",\"credential\":{\"kid\":\"00000000\","
+        "\"nonce\":\"000000000000000000000000\",\"data\":"
+        "\"0000000000000000000000000000000000000000000000000000000000000000\","
+        "\"tag\":\"00000000000000000000000000000000\"}}";
+    struct world *w = *state;
+    char json[sizeof(device) + 16];
+    w->keep_lines = true;
+    for (int i = 0; i < 2; i++) {
+        char name[8];
+        (void)snprintf(name, sizeof(name), "pi%d", i);
+        (void)snprintf(json, sizeof(json), device, name, name);
+        world_put(w, VG_TOPIC_DEVICES, -1, name, json);
+    }
+    pid_t pid = world_start(w, "one", few);
+    world_wait_for_line(w, "level=error prog=vigia-alarm msg=device-entry-refused "
+                           "error=\"device pi1: more than 1 devices\"");
+    world_put(w, VG_TOPIC_DEVICES, -1, "pi0", "rubbish");
+    world_wait_for_line(w, "msg=device-entry-refused error=\"device entry is not JSON\"");
+    world_kill(pid, SIGTERM);
+}
+
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(three_strikes_raise_and_an_ok_clears, open_world,
@@ -286,6 +313,11 @@ int main(void)
                                         close_world),
         cmocka_unit_test_setup_teardown(a_collector_whose_clock_is_ahead_moves_no_time, open_world,
                                         close_world),
+        cmocka_unit_test_setup_teardown(devices_that_are_one_too_many_or_unreadable_are_told,
+                                        open_world, close_world),
     };
+    if (argc == 2) {
+        cmocka_set_test_filter(argv[1]);
+    }
     return cmocka_run_group_tests_name("alarm", tests, NULL, NULL);
 }

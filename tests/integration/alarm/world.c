@@ -4,6 +4,7 @@
 #include "vigia/json.h"
 #include "vigia/record.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -108,9 +109,14 @@ pid_t world_start(struct world *w, const char *instance, const char *const *sets
         argv[n++] = sets[i];
     }
     argv[n] = NULL;
+    char lines[96];
+    (void)snprintf(lines, sizeof(lines), "%s/lines", w->folder);
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
+        if (w->keep_lines && freopen(lines, "a", stderr) == NULL) {
+            _exit(127);
+        }
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nothing behind */
         union {
             const char *const *from;
@@ -251,4 +257,25 @@ void world_wait_for(struct world *w, const char *event, const char *id)
         tell_all(w);
         fail_msg("%s %s was not told", event, id);
     }
+}
+
+void world_wait_for_line(const struct world *w, const char *text)
+{
+    int64_t deadline = mono_ms() + WORLD_DEADLINE_MS;
+    char path[96], lines[65536];
+    size_t len = 0;
+    (void)snprintf(path, sizeof(path), "%s/lines", w->folder);
+    do {
+        FILE *f = fopen(path, "re");
+        len = f == NULL ? 0 : fread(lines, 1, sizeof(lines) - 1, f);
+        lines[len] = '\0';
+        if (f != NULL) {
+            (void)fclose(f);
+        }
+        if (strstr(lines, text) != NULL) {
+            return;
+        }
+        (void)poll(NULL, 0, 10);
+    } while (mono_ms() < deadline);
+    fail_msg("'%s' is not among the lines:\n%s", text, lines);
 }

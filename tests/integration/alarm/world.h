@@ -31,6 +31,7 @@ struct world {
     size_t told_count;
     size_t states; /* records of alarm-state seen by world_states */
     int64_t now_ms;
+    bool keep_lines; /* what the processors log goes to a file, for world_wait_for_line */
 };
 
 /* Fails the test when anything cannot be made. */
@@ -54,5 +55,7 @@ void world_wait(struct world *w, size_t count);
 size_t world_count(const struct world *w, const char *event, const char *id);
 /* Waits until one is told. */
 void world_wait_for(struct world *w, const char *event, const char *id);
+/* Waits until the log of a processor, started after keep_lines was set, holds this text. */
+void world_wait_for_line(const struct world *w, const char *text);
 
 #endif
