@@ -58,9 +58,6 @@ int cli_decode(struct cli *cli)
     code = vg_batch_lines(format, vg_span(body, len), vg_now_wall(vg_clock_system()), batch,
                           print_line, NULL, &err);
     free(batch);
-    if (fflush(stdout) != 0) {
-        return VG_EXIT_FAIL;
-    }
     return code == VG_OK
                ? VG_EXIT_OK
                : cli_fail(cli, "%s: %s", code == VG_E_INVALID ? "4.00" : "4.22", err.text);

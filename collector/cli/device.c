@@ -196,7 +196,7 @@ static int write_provisioning(const struct cli *cli, const char *name,
     return code == VG_OK ? VG_EXIT_OK : cli_fail_err(cli, code, &err);
 }
 
-static int show_key(const struct cli *cli, const uint8_t psk[VG_PSK_BYTES])
+static void show_key(const struct cli *cli, const uint8_t psk[VG_PSK_BYTES])
 {
     char hex[2 * VG_PSK_BYTES + 1];
 
@@ -205,7 +205,6 @@ static int show_key(const struct cli *cli, const uint8_t psk[VG_PSK_BYTES])
         (void)puts(hex);
         explicit_bzero(hex, sizeof(hex));
     }
-    return VG_EXIT_OK;
 }
 
 /* A new key for this version of the entry: provisioning file first, then the entry. */
@@ -240,7 +239,7 @@ static int give_key(struct cli *cli, struct vg_device *device)
                       "vigia: device '%s', version %" PRIu64
                       "; give %s to the agent, then delete it here\n",
                       device->name, device->version, path);
-        exit_code = show_key(cli, psk);
+        show_key(cli, psk);
     }
     explicit_bzero(psk, sizeof(psk));
     return exit_code;

@@ -2,6 +2,8 @@
  * one command. */
 #include "cli.h"
 
+#include "vigia/file.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -249,7 +251,7 @@ static bool wants_help(char **argv, int count)
     return false;
 }
 
-int main(int argc, char **argv)
+static int run_words(int argc, char **argv)
 {
     struct cli cli = {0};
     int at = 1;
@@ -298,4 +300,9 @@ int main(int argc, char **argv)
         return exit_code;
     }
     return load_and_run(&cli);
+}
+
+int main(int argc, char **argv)
+{
+    return vg_stdout_end("vigia", run_words(argc, argv));
 }

@@ -139,7 +139,7 @@ int cli_rows_end(struct cli_rows *rows, const char *none)
             print_table(rows);
         }
     }
-    exit_code = rows->failed || fflush(stdout) != 0 ? VG_EXIT_FAIL : VG_EXIT_OK;
+    exit_code = rows->failed ? VG_EXIT_FAIL : VG_EXIT_OK;
     cJSON_Delete(rows->kept);
     free(rows);
     return exit_code;

@@ -223,7 +223,9 @@ static int read_records(struct cli *cli, struct vg_dlog_reader *reader,
         }
         done += (int64_t)count;
         if (count > 0) {
-            (void)fflush(stdout);
+            if (fflush(stdout) != 0) {
+                return VG_EXIT_FAIL;
+            }
             last = vg_now_mono(clock);
         }
         /* Without --follow all that was there at open is enough: others may go on writing. */
@@ -232,7 +234,7 @@ static int read_records(struct cli *cli, struct vg_dlog_reader *reader,
             break;
         }
     }
-    return fflush(stdout) == 0 ? VG_EXIT_OK : VG_EXIT_FAIL;
+    return VG_EXIT_OK;
 }
 
 int cli_topic_read(struct cli *cli)

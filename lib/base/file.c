@@ -1,4 +1,4 @@
-/* Secret files and atomic writing. */
+/* Secret files, atomic writing, the end of standard output. */
 #include "vigia/file.h"
 
 #include <errno.h>
@@ -159,4 +159,15 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
                        strerror(errno));
     }
     return VG_OK;
+}
+
+int vg_stdout_end(const char *program, int exit_code)
+{
+    const bool flushed = fflush(stdout) == 0;
+    const char *reason = flushed ? "not everything could be written" : strerror(errno);
+    if (flushed && ferror(stdout) == 0) { /* a flush forgets what an earlier one lost */
+        return exit_code;
+    }
+    fprintf(stderr, "%s: standard output: %s\n", program, reason);
+    return exit_code == VG_EXIT_OK ? VG_EXIT_FAIL : exit_code;
 }

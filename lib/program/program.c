@@ -5,6 +5,7 @@
  */
 #include "internal.h"
 #include "vigia/endpoint.h"
+#include "vigia/file.h"
 #include "vigia/metric.h"
 #include "vigia/span.h"
 
@@ -340,7 +341,7 @@ static int print_and_exit(const struct vg_program *program, const struct vgi_arg
     } else {
         vgi_print_manual(program, stdout);
     }
-    return fflush(stdout) == 0 ? VG_EXIT_OK : VG_EXIT_FAIL;
+    return VG_EXIT_OK;
 }
 
 /* What open_page would refuse before it touches the network. */
@@ -374,7 +375,7 @@ static int with_args(const struct vg_program *program, const struct vgi_args *ar
     }
     if (args->dump_config) {
         vg_conf_dump(program->table, program->conf, stdout);
-        return fflush(stdout) == 0 ? VG_EXIT_OK : VG_EXIT_FAIL;
+        return VG_EXIT_OK;
     }
     if (args->check_config) {
         return check_page_address(program);
@@ -399,5 +400,5 @@ int vg_program_main(const struct vg_program *program, int argc, char **argv)
     vgi_args_free(&args);
     vg_conf_origins_free(origins);
     origins = NULL;
-    return exit_code;
+    return vg_stdout_end(program->name, exit_code);
 }

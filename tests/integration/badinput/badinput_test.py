@@ -125,6 +125,19 @@ class BadInput(unittest.TestCase):
             self.refuses(name, "--frob", says="--frob", code=2)
             self.refuses(name, "word", says="'word'", code=2)
 
+    def test_output_that_is_lost_ends_with_1_and_one_line(self):
+        self.write("readings", '{"v":1,"sensor":"s","device":"d","store":"00000000000000a1","lane":"u","seq":1,"time_ms":1000,"received_ms":1000,'
+                               '"quality":"synced","motion":true}\n')
+        cases = [(name, word) for name in DAEMONS for word in ("--help", "--version", "--manual", "--dump-config")]
+        for name, *words in (*cases, ("alarm", "--replay", "readings")):
+            good = run(f"vigia-{name}", *words, cwd=self.dir)
+            self.assertEqual((good.returncode, good.stderr), (0, ""), (name, words))
+            self.assertNotEqual(good.stdout, "", (name, words))
+            with self.subTest((name, words)), open("/dev/full", "wb") as full:
+                out = subprocess.run([BIN / f"vigia-{name}", *words], stdout=full, stderr=subprocess.PIPE, timeout=60, cwd=self.dir)
+                self.assertEqual((out.returncode, out.stderr.decode()),
+                                 (1, f"vigia-{name}: standard output: No space left on device\n"))
+
     # ---- keys ----
 
     def test_a_key_file_that_cannot_be_used_is_named_with_the_reason(self):

@@ -164,6 +164,29 @@ class Site(unittest.TestCase):
         self.assertIn("no alarm id", self.vigia("alarm", "ack", "kitchen", expect=2))
         self.assertEqual(self.vigia("alarm", "list"), "")
 
+    def test_output_that_is_lost_ends_with_1_and_one_line(self):
+        self.add()
+        (self.dir / "pack").write_bytes(b'[{"bn":"hall-1/","n":"motion","vb":true}]')
+        site = ("--config", self.site / "vigia.ini")
+        for words in (("--help",), ("--version",), ("--manual",), ("device", "--help"), ("device", "add", "--help"), ("completion",),
+                      ("decode", "--format", "senml-json"),
+                      (*site, "topic", "list"), (*site, "topic", "list", "--json"),
+                      (*site, "topic", "count", "readings"), (*site, "topic", "count", "readings", "--json"),
+                      (*site, "topic", "describe", "readings"), (*site, "topic", "describe", "readings", "--json"),
+                      (*site, "topic", "read", "devices", "--from-beginning"), (*site, "device", "list"),
+                      (*site, "device", "show", "pi-1"), (*site, "device", "show", "pi-1", "--json")):
+            with self.subTest(words), open("/dev/full", "wb") as full, open(self.dir / "pack", "rb") as pack:
+                out = subprocess.run([BIN / "vigia", *words], stdin=pack, stdout=full, stderr=subprocess.PIPE, timeout=60)
+                self.assertEqual(out.returncode, 1, out.stderr)
+                self.assertRegex(out.stderr, rb"\Avigia: standard output: .+\n\Z")
+
+    def test_a_key_that_could_not_be_shown_ends_with_1(self):
+        with open("/dev/full", "wb") as full:
+            out = subprocess.run([BIN / "vigia", "--config", self.site / "vigia.ini", "device", "add", "pi-1", "--sensor", "x",
+                                  "--show-key", "--out", self.dir / "pi-1.ini"], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(out.returncode, 1, out.stderr)
+        self.assertIn(b"vigia: standard output: No space left on device\n", out.stderr)
+
     def test_a_backup_opens_as_a_log(self):
         self.add()
         copy = self.dir / "copy.db"

@@ -1,5 +1,5 @@
 /* Whole small files: secrets read with their permissions checked, and writing that leaves the old
- * file or the new one. */
+ * file or the new one. And whether what a program printed has arrived. */
 #ifndef VIGIA_FILE_H
 #define VIGIA_FILE_H
 
@@ -22,5 +22,10 @@ enum vg_err vg_secret_file_check(const char *path, struct vg_error *err) VG_NODI
  * was. */
 enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
                                  struct vg_error *err) VG_NODISCARD;
+
+/* What a program returns from main: flushes standard output, and where any of what was printed
+ * since the start was lost, tells so in one line on standard error, "PROGRAM: standard output:
+ * reason", and turns exit code 0 into 1. */
+int vg_stdout_end(const char *program, int exit_code) VG_NODISCARD;
 
 #endif
