@@ -201,7 +201,10 @@ void vgi_core_start(struct vgi_core *c, struct vg_mono now)
 {
     begin(c);
     assert(c->link == VGI_DOWN);
-    c->hold = c->credited = now;
+    for (size_t i = 0; i < c->options.collector_count; i++) {
+        c->hold[i] = now;
+    }
+    c->credited = now;
     c->credit = c->options.rate * 1000;
     connect_now(c, now);
     finish(c, now);
@@ -295,7 +298,7 @@ bool vgi_core_deadline(const struct vgi_core *c, struct vg_mono *out)
             earliest(lane->deadline, &some, &at);
         } else if (lane->count > 0 && c->link == VGI_UP) {
             /* Rows that could go but do not: held back by the collector, or by the rate. */
-            struct vg_mono when = c->hold;
+            struct vg_mono when = c->hold[c->collector];
             if (l == VG_UPLINK_ROUTINE && c->options.rate > 0 && c->credit < 1000) {
                 int64_t ms = (1000 - c->credit + c->options.rate - 1) / c->options.rate;
                 struct vg_mono paid = vg_mono_add_ms(c->credited, ms);

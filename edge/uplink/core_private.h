@@ -50,8 +50,9 @@ struct vgi_core {
     bool proven;      /* this session has had a 2.04 */
     unsigned unavailable;
     enum vg_format format;
-    struct vg_mono hold; /* nothing is sent before */
-    int64_t credit;      /* routine lane: thousandths of a reading that may be sent */
+    /* Nothing is sent to a collector before: what one has asked for binds no other. */
+    struct vg_mono hold[VG_UPLINK_COLLECTORS_MAX];
+    int64_t credit; /* routine lane: thousandths of a reading that may be sent */
     struct vg_mono credited;
     uint32_t next_request;
     struct vgi_lane lanes[VG_UPLINK_LANES];

@@ -222,7 +222,7 @@ static void wait_as_told(struct vgi_core *c, unsigned code, int64_t max_age_s, s
         ms = max_age_s < VGI_WAIT_MAX_MS / 1000 ? max_age_s * 1000 : VGI_WAIT_MAX_MS;
         ms = ms < VGI_WAIT_MIN_MS ? VGI_WAIT_MIN_MS : ms;
     }
-    c->hold = vg_mono_add_ms(now, ms);
+    c->hold[c->collector] = vg_mono_add_ms(now, ms);
     vgi_tell(c, VG_UPLINK_EV_WAIT, ms);
 }
 
@@ -232,7 +232,7 @@ static void refused_format(struct vgi_core *c, struct vg_mono now)
     bool last = c->format == VG_FORMAT_SENML_JSON;
     c->format = last ? VG_FORMAT_SENML_CBOR : VG_FORMAT_SENML_JSON;
     if (last) {
-        c->hold = vg_mono_add_ms(now, c->options.park_ms);
+        c->hold[c->collector] = vg_mono_add_ms(now, c->options.park_ms);
     }
     vgi_tell(c, VG_UPLINK_EV_FORMAT, last);
 }
@@ -355,7 +355,7 @@ static bool send_run(struct vgi_core *c, enum vg_uplink_lane l, struct vg_mono n
 void vgi_lane_drive(struct vgi_core *c, enum vg_uplink_lane l, struct vg_mono now)
 {
     struct vgi_lane *lane = &c->lanes[l];
-    bool may = c->link == VGI_UP && lane->sent == 0 && !vgi_before(now, c->hold) &&
+    bool may = c->link == VGI_UP && lane->sent == 0 && !vgi_before(now, c->hold[c->collector]) &&
                (l != VG_UPLINK_ROUTINE || vgi_rate_wait_ms(c, now) == 0);
     uint64_t quarantined = c->stats.rows_quarantined;
     while (may && lane->count > 0 && !send_run(c, l, now)) {

@@ -222,6 +222,48 @@ static void a_request_without_answer_is_sent_once_more_and_then_the_session_is_d
     bench_done(&b);
 }
 
+static void a_wait_holds_with_the_collector_that_asked_for_it_and_with_no_other(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_up(&b, 2);
+    give(&b, URGENT, STORE_A, 1, 1);
+    answer_with(&b, URGENT, VG_COAP_UNAVAILABLE, 600, (struct vg_span){0});
+    lose(&b, VGI_LOST_CLOSED); /* it drained, and is gone */
+    assert_int_equal(last_of(&b, VGI_ACT_CONNECT)->action.collector, 1);
+    connected(&b);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 2);
+    expect_sent(&b, URGENT, STORE_A, 1, 1);
+    lose(&b, VGI_LOST_CLOSED); /* back to the first, which is still to be left alone */
+    int64_t wait = vgi_core_stats(b.core)->wait_ms;
+    pass_ms(&b, wait);
+    assert_int_equal(last_of(&b, VGI_ACT_CONNECT)->action.collector, 0);
+    connected(&b);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 2);
+    pass_ms(&b, 600000 - wait - 1);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 2);
+    pass_ms(&b, 1);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 3);
+    bench_done(&b);
+}
+
+static void the_only_collector_s_wait_outlives_its_session(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_up(&b, 1);
+    give(&b, URGENT, STORE_A, 1, 1);
+    answer(&b, URGENT, VG_COAP_CHANGED);
+    give(&b, URGENT, STORE_A, 2, 1);
+    answer_with(&b, URGENT, VG_COAP_UNAVAILABLE, 600, (struct vg_span){0});
+    lose(&b, VGI_LOST_CLOSED);
+    connected(&b);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 2);
+    pass_ms(&b, 600000);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 3);
+    bench_done(&b);
+}
+
 static void a_late_answer_is_counted_and_changes_nothing(void **state)
 {
     (void)state;
@@ -394,6 +436,8 @@ int main(void)
         cmocka_unit_test(a_handshake_has_a_deadline),
         cmocka_unit_test(a_dead_session_that_worked_gets_one_new_handshake_with_the_same_collector),
         cmocka_unit_test(a_request_without_answer_is_sent_once_more_and_then_the_session_is_dead),
+        cmocka_unit_test(a_wait_holds_with_the_collector_that_asked_for_it_and_with_no_other),
+        cmocka_unit_test(the_only_collector_s_wait_outlives_its_session),
         cmocka_unit_test(a_late_answer_is_counted_and_changes_nothing),
         cmocka_unit_test(losses_while_waiting_are_ignored),
         cmocka_unit_test(a_stopped_core_closes_its_session_and_sends_nothing_more),

@@ -5,20 +5,25 @@
  * batch per lane is in flight; the urgent lane goes first. What an answer means for the rows of its
  * batch:
  *
- *   2.04              done: they may be removed
- *   4.00, 4.22        rows named in the refusal list: quarantined (or parked, where the list says
- * foreign sensor); the rest is sent again. Without a usable list the batch is halved until a single
- * row is left: quarantined 4.03              named rows parked (all, without a list), and so are
- * later rows of the same sensors of the lane, so that a sensor's rows never overtake each other
- *   4.13              batch halved; a single row is quarantined
- *   4.15              CBOR falls back to JSON for this session; in JSON too: an error, tried again
- * after `park_ms` 4.29, 5.03        nothing is sent before Max-Age (60 s without one, RFC 7252
- * §5.10.5); the third 5.03 in a row moves on to the next collector where there is one 4.01 new
- * handshake after a backoff anything else     this collector cannot serve us (4.04, 4.05, 5.00,
- * a 2.xx that promises nothing): next collector, or a new session with the same one, after a
- * backoff; rows stay none              acknowledged but no answer: sent once more; then, or after
- * two unanswered retransmissions, the session is dead: one new handshake at once, and the third
- * retransmission happens there
+ *   2.04            done: they may be removed
+ *   4.00, 4.22      rows named in the refusal list: quarantined (or parked, where the list says
+ *                   foreign sensor); the rest is sent again. Without a usable list the batch is
+ *                   halved until a single row is left: quarantined
+ *   4.03            named rows parked (all, without a list), and so are later rows of the same
+ *                   sensors of the lane, so that a sensor's rows never overtake each other
+ *   4.13            batch halved; a single row is quarantined
+ *   4.15            CBOR falls back to JSON for this session; in JSON too: an error, tried again
+ *                   after `park_ms`
+ *   4.29, 5.03      nothing is sent to this collector before Max-Age (60 s without one, RFC 7252
+ *                   §5.10.5), nor in a new session with it, but another collector owes it nothing;
+ *                   the third 5.03 in a row moves on to the next collector where there is one
+ *   4.01            new handshake after a backoff
+ *   anything else   this collector cannot serve us (4.04, 4.05, 5.00, a 2.xx that promises
+ *                   nothing): next collector, or a new session with the same one, after a backoff;
+ *                   rows stay
+ *   none            acknowledged but no answer: sent once more; then, or after two unanswered
+ *                   retransmissions, the session is dead: one new handshake at once, and the third
+ *                   retransmission happens there
  *
  * A failed handshake goes to the next collector at once; when all have failed, a jittered
  * exponential backoff. */
