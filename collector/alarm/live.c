@@ -244,8 +244,9 @@ static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_rec
     if (vg_record_decode(r->value, &kind, &a->reading, &beat, &err) != VG_OK) {
         unreadable(a, r, &err);
     } else if (kind == VG_RECORD_HEARTBEAT) {
-        advance(a, p, received(a, r, beat.received_ms));
-        vg_alarm_engine_heartbeat(p->engine);
+        beat.received_ms = received(a, r, beat.received_ms);
+        advance(a, p, beat.received_ms);
+        vg_alarm_engine_heartbeat(p->engine, beat.received_ms);
     } else {
         a->reading.received_ms = received(a, r, a->reading.received_ms);
         advance(a, p, a->reading.received_ms);

@@ -53,7 +53,7 @@ static void one(struct replay *r, struct vg_span text)
     }
     if (kind == VG_RECORD_HEARTBEAT) {
         vg_alarm_engine_advance(r->engine, beat.received_ms, SIZE_MAX);
-        vg_alarm_engine_heartbeat(r->engine);
+        vg_alarm_engine_heartbeat(r->engine, beat.received_ms);
         return;
     }
     uint64_t no_room = vg_alarm_engine_counters(r->engine).no_room;

@@ -74,6 +74,7 @@ class Naive:
             self.sensors[name] = sensor
         self.collectors = self.sensors.pop("collectors/0", None) or Sensor("collectors/0")
         self.clock = getattr(self.collectors, "clock", None)
+        self.arrived = getattr(self.collectors, "arrived", -NEVER)
         self.ask_periods = True
 
     # --- telling -------------------------------------------------------------------------------------------------------
@@ -129,7 +130,8 @@ class Naive:
     def collectors_silent(self, time):
         self.raise_new(self.collectors, "collector", time, first=self.collectors.seen)
 
-    def heartbeat(self):
+    def heartbeat(self, received):
+        self.arrived = max(self.arrived, received)
         c = self.collectors
         c.seen = self.clock
         c.dirty = True
@@ -208,10 +210,10 @@ class Naive:
             if time >= sensor.last_ok():
                 sensor.applied.append(time)
 
-    @staticmethod
-    def reading_time(sensor, m):
-        """Nothing is measured after it has arrived; but what a sensor has told already is not newer than that."""
-        return min(m["at"], max([m["rx"]] + sensor.applied)) if m["q"] == "synced" else m["rx"]
+    def reading_time(self, sensor, m):
+        """Nothing is measured after it has arrived, and nothing arrives before what was there already."""
+        arrived = max([self.arrived] + sensor.applied)
+        return min(m["at"], arrived) if m["q"] == "synced" else arrived
 
     @staticmethod
     def is_active(m, type_):
@@ -405,7 +407,7 @@ class Naive:
             self.advance(int(words[1]))
         elif verb == "beat":
             self.advance(int(words[1]))
-            self.heartbeat()
+            self.heartbeat(int(words[1]))
         elif verb == "restart":
             self.begin()
         self.store()
@@ -424,6 +426,7 @@ class Naive:
             store, lane, seq = pairs["id"].split(":")
             m["id"] = (int(store, 16), lane, int(seq))
         self.advance(m["rx"])
+        self.arrived = max(self.arrived, m["rx"])
         self.reading(m)
 
     def store(self):
@@ -432,7 +435,7 @@ class Naive:
                 sensor.dirty = False
                 sensor.stored_seen = sensor.seen
                 if sensor is self.collectors:
-                    sensor.clock = self.clock
+                    sensor.clock, sensor.arrived = self.clock, self.arrived
                 self.stored[sensor.name] = copy.deepcopy(sensor)
 
 

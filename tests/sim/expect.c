@@ -278,8 +278,10 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
     for (int type = SMOKE; type < TYPES; type++) {
         expire(x, s, type, x->clock_ms);
     }
-    int64_t time = strcmp(r->quality, "synced") == 0 ? r->time_ms : r->received_ms;
-    time = time < x->clock_ms ? time : x->clock_ms;
+    int64_t time = x->clock_ms; /* nothing is measured after it has arrived, or arrives before the others */
+    if (strcmp(r->quality, "synced") == 0 && r->time_ms < time) {
+        time = r->time_ms;
+    }
     const bool is[TYPES] = {r->motion, r->smoke, hot};
     bool known = known_store(s, r, time);
     if (r->ok && known) {

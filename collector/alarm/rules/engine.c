@@ -41,7 +41,8 @@ enum vg_err vg_alarm_engine_new(const struct vg_alarm_engine_options *o,
     if (e == NULL) {
         return VG_E_NOMEM;
     }
-    e->rules = (struct vg_rules){.conf = o->conf, .event = o->event, .arg = o->arg};
+    e->rules = (struct vg_rules){
+        .conf = o->conf, .event = o->event, .arg = o->arg, .arrived_ms = VG_LONG_AGO_MS};
     e->period = o->period;
     e->arg = o->arg;
     e->max = o->max_sensors;
@@ -121,6 +122,7 @@ enum vg_err vg_alarm_engine_restore(struct vg_alarm_engine *e, struct vg_span js
     if (strcmp(s.sensor, e->collectors.sensor) == 0) {
         e->collectors = s;
         e->clock_ms = s.clock_ms;
+        e->rules.arrived_ms = s.arrived_ms;
         return VG_OK;
     }
     struct vg_rules_state *to = state_of(e, s.sensor, &i);
@@ -135,6 +137,7 @@ enum vg_err vg_alarm_engine_restore(struct vg_alarm_engine *e, struct vg_span js
 void vg_alarm_engine_restored(struct vg_alarm_engine *e)
 {
     for (uint32_t i = 0; i < e->count; i++) {
+        vgi_rules_restored(&e->rules, &e->states[i], e->clock_ms);
         vgi_heap_set(&e->expiry, i, vg_rules_expiry(e->rules.conf, &e->states[i]));
         settle(e, i);
     }
@@ -287,10 +290,11 @@ void vg_alarm_engine_reading(struct vg_alarm_engine *e, const struct vg_reading 
     settle(e, i);
 }
 
-void vg_alarm_engine_heartbeat(struct vg_alarm_engine *e)
+void vg_alarm_engine_heartbeat(struct vg_alarm_engine *e, int64_t received_ms)
 {
     assert(e->clock_ms != VG_LONG_AGO_MS);
     e->counters.heartbeats++;
+    e->rules.arrived_ms = vgi_max_ms(e->rules.arrived_ms, received_ms);
     vg_rules_collector_heard(&e->rules, &e->collectors, e->clock_ms);
 }
 
@@ -330,6 +334,7 @@ bool vg_alarm_engine_next_dirty(struct vg_alarm_engine *e, char *buf, struct vg_
     if (e->collectors.dirty) {
         s = &e->collectors;
         s->clock_ms = e->clock_ms;
+        s->arrived_ms = e->rules.arrived_ms;
     } else if (e->dirty_count > 0) {
         uint32_t i = e->dirty[--e->dirty_count];
         e->listed[i] = false;
@@ -337,6 +342,7 @@ bool vg_alarm_engine_next_dirty(struct vg_alarm_engine *e, char *buf, struct vg_
     } else {
         return false;
     }
+    s->patience_ms = vgi_rules_patience_ms(e->rules.conf, s);
     enum vg_err rc = vg_rules_state_encode(s, buf, VG_ALARM_STATE_MAX, &len);
     assert(rc == VG_OK);
     (void)rc;

@@ -27,7 +27,7 @@ bool vg_rules_state_init(struct vg_rules_state *s, struct vg_span sensor)
 {
     memset(s, 0, sizeof(*s));
     s->ok_ms = s->newest_ms = s->seen_ms = VG_LONG_AGO_MS;
-    s->saved_ms = s->since_ms = s->clock_ms = VG_LONG_AGO_MS;
+    s->saved_ms = s->since_ms = s->clock_ms = s->arrived_ms = VG_LONG_AGO_MS;
     for (unsigned i = 0; i < VG_ALARM_TYPE_COUNT; i++) {
         struct vg_alarm *a = &s->alarm[i];
         a->first_ms = a->last_ms = a->raised_ms = VG_LONG_AGO_MS;
@@ -320,16 +320,21 @@ static void device_event(struct vg_rules *rules, struct vg_rules_state *s,
 void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
                       int64_t now_ms)
 {
-    struct vg_reading ahead;
-    int64_t arrived_ms = vgi_max_ms(m->received_ms, s->newest_ms);
-    if (m->time_ms > arrived_ms) {
+    const struct vg_reading *as_sent = m;
+    struct vg_reading counted;
+    rules->arrived_ms = vgi_max_ms(rules->arrived_ms, m->received_ms);
+    /* A restart may have forgotten the last of arrived_ms, but no time that was counted. */
+    int64_t arrived_ms = vgi_max_ms(rules->arrived_ms, s->newest_ms);
+    if (vg_reading_count_ms(m) > arrived_ms ||
+        (m->quality != VG_QUALITY_SYNCED && m->received_ms < arrived_ms)) {
         /* Nothing is measured after it has arrived: the device's clock runs ahead. An OK of next
-         * year would make every alarm until then older than itself. But a collector whose clock is
-         * behind must not put it before what the sensor has told already. The partition's clock
-         * would do for both, but says something else each time that the log is read. */
-        ahead = *m;
-        ahead.time_ms = arrived_ms;
-        m = &ahead;
+         * year would make every alarm until then older than itself. And nothing arrives before what
+         * is there already: a collector's clock is behind, and would put an alarm before the OK that
+         * it follows. The partition's clock would do for both, but says something else each time
+         * that the log is read. */
+        counted = *m;
+        counted.time_ms = counted.received_ms = arrived_ms;
+        m = &counted;
     }
     vg_rules_expire(rules, s, now_ms);
     vgi_rules_heard(rules, s, m, now_ms);
@@ -342,7 +347,7 @@ void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const st
         normal(rules, s, m);
         return;
     }
-    enum vgi_mark mark = vgi_rules_mark(s, m);
+    enum vgi_mark mark = vgi_rules_mark(s, as_sent);
     if (mark == VGI_MARK_DUPLICATE) {
         rules->counters.duplicates++;
         return;

@@ -25,6 +25,12 @@ void vgi_rules_clear(struct vg_rules *rules, struct vg_rules_state *s, enum vg_a
 void vgi_rules_heard(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
                      int64_t now_ms);
 
+/* Period * k: the longest time that the log's seen_ms may lag behind the truth, and the length of
+ * silence that is told. VG_NEVER_MS: longer than can be counted. */
+int64_t vgi_rules_patience_ms(const struct vg_rules_conf *conf, const struct vg_rules_state *s);
+/* A state has come back from the log, maybe from a processor with another k. */
+void vgi_rules_restored(const struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms);
+
 enum vgi_mark { VGI_MARK_NEW, VGI_MARK_DUPLICATE, VGI_MARK_OLD_STORE };
 /* Whether the reading was applied before; if not, notes that it is now. */
 enum vgi_mark vgi_rules_mark(struct vg_rules_state *s, const struct vg_reading *m);

@@ -82,9 +82,12 @@ enum vg_err vg_rules_state_encode(const struct vg_rules_state *s, char *out, siz
     vg_jsonw_string(&w, s->device);
     vg_jsonw_key(&w, "period_ms");
     vg_jsonw_i64(&w, s->period_ms);
+    vg_jsonw_key(&w, "patience_ms");
+    vg_jsonw_i64(&w, s->patience_ms);
     put_ms(&w, "seen_ms", s->seen_ms);
     put_ms(&w, "since_ms", s->since_ms);
     put_ms(&w, "clock_ms", s->clock_ms);
+    put_ms(&w, "arrived_ms", s->arrived_ms);
     put_ms(&w, "ok_ms", s->ok_ms);
     put_ms(&w, "newest_ms", s->newest_ms);
     vg_jsonw_key(&w, "alarms");
@@ -244,6 +247,10 @@ static void get_time(struct vg_json *j, struct vg_json_str key, struct vg_rules_
 {
     if (vg_json_str_is(key, "period_ms")) {
         vg_json_i64(j, &s->period_ms);
+    } else if (vg_json_str_is(key, "patience_ms")) {
+        vg_json_i64(j, &s->patience_ms);
+    } else if (vg_json_str_is(key, "arrived_ms")) {
+        vg_json_i64(j, &s->arrived_ms);
     } else if (vg_json_str_is(key, "seen_ms")) {
         vg_json_i64(j, &s->seen_ms);
     } else if (vg_json_str_is(key, "since_ms")) {

@@ -4,9 +4,7 @@
 
 #include <string.h>
 
-/* Longest time that the log's seen_ms may lag behind the truth, and the length of silence that is
- * told: both period * k. */
-static int64_t patience_ms(const struct vg_rules_conf *conf, const struct vg_rules_state *s)
+int64_t vgi_rules_patience_ms(const struct vg_rules_conf *conf, const struct vg_rules_state *s)
 {
     int64_t period = s->period_ms;
     return period > VG_NEVER_MS / conf->silence_factor ? VG_NEVER_MS
@@ -51,7 +49,7 @@ void vgi_rules_heard(struct vg_rules *rules, struct vg_rules_state *s, const str
     }
     if (rules->conf->supervision && s->period_ms > 0 &&
         (s->saved_ms == VG_LONG_AGO_MS ||
-         now_ms >= vgi_add_ms(s->saved_ms, patience_ms(rules->conf, s)))) {
+         now_ms >= vgi_add_ms(s->saved_ms, vgi_rules_patience_ms(rules->conf, s)))) {
         s->dirty = true;
     }
 }
@@ -63,7 +61,7 @@ int64_t vg_rules_silence(const struct vg_rules_conf *conf, const struct vg_rules
         s->alarm[silence_type(s)].condition == VG_ACTIVE) {
         return VG_NEVER_MS;
     }
-    int64_t patience = patience_ms(conf, s);
+    int64_t patience = vgi_rules_patience_ms(conf, s);
     int64_t from = s->restored ? vgi_add_ms(s->seen_ms, patience) : s->seen_ms;
     from = vgi_max_ms(from, vgi_max_ms(s->since_ms, floor_ms));
     return vgi_add_ms(from, patience);
@@ -93,6 +91,15 @@ bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_
         end_silence(rules, s, NULL, now_ms, "not-supervised");
     }
     return true;
+}
+
+void vgi_rules_restored(const struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms)
+{
+    if (s->period_ms > 0 && s->patience_ms != vgi_rules_patience_ms(rules->conf, s)) {
+        /* k has changed: the log's seen_ms may lag by more than is waited for now. */
+        s->since_ms = vgi_max_ms(s->since_ms, now_ms);
+        s->dirty = true; /* as above */
+    }
 }
 
 void vg_rules_collector_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms)

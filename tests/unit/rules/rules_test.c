@@ -351,6 +351,44 @@ static void read_one(struct vg_alarm_engine *e, const char *sensor, uint32_t has
     vg_alarm_engine_reading(e, &m);
 }
 
+static void restore_into(struct vg_alarm_engine *from, struct vg_alarm_engine *to)
+{
+    static char buf[VG_ALARM_STATE_MAX];
+    struct vg_span key, value;
+    struct vg_error err;
+    while (vg_alarm_engine_next_dirty(from, buf, &key, &value)) {
+        assert_int_equal(vg_alarm_engine_restore(to, value, &err), VG_OK);
+    }
+}
+
+/* What the log knows may lag behind by as much as the processor before waited for. */
+static void a_shorter_patience_than_before_is_no_silence(void **unused)
+{
+    struct vg_rules_conf before, after;
+    struct told told = {0};
+    (void)unused;
+    vg_rules_conf_default(&before);
+    before.supervision = true;
+    before.silence_factor = 10;
+    after = before;
+    after.silence_factor = 3;
+    struct vg_alarm_engine *a = engine(&before, 4, &told), *b = engine(&after, 4, &told);
+    read_one(a, "hall", VG_HAS_MOTION, 1000);
+    read_one(a, "hall", 0, 1000);
+    restore_into(a, b); /* as of now */
+    read_one(a, "hall", 0, 10500);
+    vg_alarm_engine_heartbeat(a, 10500);
+    restore_into(a, b);
+    vg_alarm_engine_restored(b);
+    told.count = 0;
+    vg_alarm_engine_advance(b, 13499, SIZE_MAX);
+    assert_int_equal(told.count, 0);
+    vg_alarm_engine_advance(b, 13500, SIZE_MAX);
+    assert_int_equal(told.count, 1);
+    vg_alarm_engine_free(a);
+    vg_alarm_engine_free(b);
+}
+
 /* The state of such a sensor would be restored in place of the collectors' own, with the clock. */
 static void a_sensor_that_takes_the_collectors_name_is_told_but_not_kept(void **unused)
 {
@@ -515,6 +553,7 @@ int main(void)
         cmocka_unit_test(an_engine_of_impossible_size_is_refused),
         cmocka_unit_test(a_stored_state_that_is_damaged_is_refused),
         cmocka_unit_test(a_patience_that_overflows_is_for_ever),
+        cmocka_unit_test(a_shorter_patience_than_before_is_no_silence),
     };
     return cmocka_run_group_tests_name("rules", tests, NULL, NULL);
 }

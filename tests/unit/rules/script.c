@@ -413,7 +413,7 @@ static bool act(struct script *s, const struct words *w)
     }
     if (w->count == 2 && strcmp(verb, "beat") == 0) {
         vg_alarm_engine_advance(s->engine, number(w->at[1]), SIZE_MAX);
-        vg_alarm_engine_heartbeat(s->engine);
+        vg_alarm_engine_heartbeat(s->engine, number(w->at[1]));
         return true;
     }
     snprintf(s->problem, sizeof(s->problem), "unknown word '%s'", verb);

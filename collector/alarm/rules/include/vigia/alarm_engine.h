@@ -57,7 +57,7 @@ int64_t vg_alarm_engine_next(const struct vg_alarm_engine *e);
 
 /* Applied at the partition's clock: advance to received_ms first. */
 void vg_alarm_engine_reading(struct vg_alarm_engine *e, const struct vg_reading *m);
-void vg_alarm_engine_heartbeat(struct vg_alarm_engine *e);
+void vg_alarm_engine_heartbeat(struct vg_alarm_engine *e, int64_t received_ms);
 void vg_alarm_engine_command(struct vg_alarm_engine *e, const struct vg_command *c);
 /* The period of every sensor is asked anew, by the next _advance; what that clears counts as a
  * deadline told. */

@@ -106,11 +106,13 @@ struct vg_rules_state {
     int64_t newest_ms;                   /* newest active reading or OK applied */
     int64_t seen_ms; /* partition's clock at the newest message; for type `collector`: at the newest
                         heartbeat */
-    int64_t saved_ms;  /* seen_ms as last stored */
-    int64_t since_ms;  /* supervised in this way since (grace after a change of period, or of the
+    int64_t saved_ms;    /* seen_ms as last stored */
+    int64_t since_ms;    /* supervised in this way since (grace after a change of period, or of the
                           collectors' return) */
-    int64_t clock_ms;  /* type `collector` only: the partition's clock as last stored */
-    int64_t period_ms; /* 0: not supervised */
+    int64_t clock_ms;    /* type `collector` only: the partition's clock as last stored */
+    int64_t arrived_ms;  /* type `collector` only: vg_rules.arrived_ms as last stored */
+    int64_t period_ms;   /* 0: not supervised */
+    int64_t patience_ms; /* period * k as last stored: how far the stored seen_ms may lag behind */
     struct vg_alarm alarm[VG_ALARM_TYPE_COUNT];
     struct vg_strike strike[VG_RULES_STRIKE_TYPES]
                            [VG_STRIKES_MAX]; /* PENDING: oldest reading time first */
@@ -152,6 +154,8 @@ struct vg_rules {
     vg_alarm_event_fn *event;
     void *arg;
     struct vg_rules_counters counters;
+    int64_t
+        arrived_ms; /* greatest received time of the partition's records; VG_LONG_AGO_MS: none */
 };
 
 #define VG_ALARM_ID_MAX    (VG_SENSOR_ID_MAX + 1 + 11 + 1 + 20) /* "sensor:type:activation" */
@@ -173,8 +177,8 @@ struct vg_command {
 /* A sensor of which nothing is known. False: the id is too long or empty. */
 bool vg_rules_state_init(struct vg_rules_state *s, struct vg_span sensor);
 
-/* Applies one message of the sensor. Deadlines up to `now_ms` are told first. A time_ms later than its
- * received_ms counts as the later of that and of the newest time counted for the sensor. */
+/* Applies one message of the sensor. Deadlines up to `now_ms` are told first. A time_ms later than
+ * arrived_ms counts as that; so does what has no time of its own. */
 void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
                       int64_t now_ms);
 void vg_rules_command(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_command *c);
