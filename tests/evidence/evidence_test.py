@@ -16,6 +16,7 @@ import tempfile
 import textwrap
 import time
 import unittest
+import unittest.mock
 
 HERE = pathlib.Path(__file__).resolve().parent
 RUN = HERE / "run"
@@ -299,6 +300,13 @@ class Suite(unittest.TestCase):
         attribute = {"lib/a.c": "int a;\n__attribute__((no_sanitize(\"undefined\"))) int f(void);\n"}
         self.assertEqual(len(self.suite.suppressions({**own, **attribute}, {})), 1)
         self.assertEqual(len(self.suite.suppressions({}, {"TSAN_OPTIONS": "suppressions=tsan.txt", "LSAN_OPTIONS": ""})), 1)
+
+    def test_only_what_a_library_does_by_itself_may_be_kept_silent(self):
+        self.assertEqual(self.suite.of_libraries()[1], [])
+        with tempfile.NamedTemporaryFile("w") as file, unittest.mock.patch.object(self.suite, "LIBRARIES", pathlib.Path(file.name)):
+            file.write("# why\ndeadlock:rd_kafka_q_keep\nrace:vgi_commit\nrace:*\n")
+            file.flush()
+            self.assertEqual(self.suite.of_libraries(), (["deadlock:rd_kafka_q_keep"], ["race:vgi_commit", "race:*"]))
 
     def test_a_test_is_skipped_with_leave_or_it_is_missing(self):
         for kind, skipped, met in (("tsan", {"simulation": "coroutines"}, True), ("asan", {"simulation": "?"}, False),
