@@ -3,6 +3,7 @@
 
 #include "provision.h"
 
+#include "vigia/buffer.h"
 #include "vigia/file.h"
 
 #define S      struct vgi_edge_conf
@@ -63,7 +64,7 @@ static const struct vg_conf_item items[] = {
                  "Asks for a DTLS Connection ID (RFC 9146), which survives a change of address."),
     VG_CONF_PATH(S, buffer_path, "buffer", "path", "/var/lib/vigia/edge.db",
                  "The buffer's file; its folder exists."),
-    VG_CONF_SIZE(S, max_bytes, "buffer", "max_bytes", "64M", 65536, 1LL << 40,
+    VG_CONF_SIZE(S, max_bytes, "buffer", "max_bytes", "64M", VG_BUFFER_BYTES_MIN, 1LL << 40,
                  "Largest size of the buffer; above it the oldest routine readings go first."),
     VG_CONF_DURATION(S, max_age_ms, "buffer", "max_age", "30d", 1000, INT64_MAX,
                      "Unsent readings older than this are given up."),

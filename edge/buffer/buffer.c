@@ -25,9 +25,9 @@ static enum vg_err check_options(const struct vg_buffer_options *o, struct vg_er
     if (!vg_sensor_id_valid(vg_span_str(o->device))) {
         return vg_fail(err, VG_E_RANGE, "buffer: '%s' is not a device name", o->device);
     }
-    if (o->max_bytes < 65536) {
-        return vg_fail(err, VG_E_RANGE, "buffer: max_bytes is %lld; accepted: 65536 and more",
-                       (long long)o->max_bytes);
+    if (o->max_bytes < VG_BUFFER_BYTES_MIN) {
+        return vg_fail(err, VG_E_RANGE, "buffer: max_bytes is %lld; accepted: %d and more",
+                       (long long)o->max_bytes, VG_BUFFER_BYTES_MIN);
     }
     if (o->max_age_ms <= 0) {
         return vg_fail(err, VG_E_RANGE, "buffer: max_age is %lld ms; accepted: above 0",
@@ -138,7 +138,11 @@ static enum vg_err open_parts(struct vg_buffer *b, const struct vg_buffer_option
                            options->boot_id != NULL ? options->boot_id : boot_id, id,
                            vg_now_wall(b->clock).ms / 1000, &damaged, err);
     }
-    return e == VG_OK ? take_stock(b, damaged, err) : e;
+    if (e != VG_OK) {
+        return e;
+    }
+    vgi_store_bound(&b->store, b->max_bytes);
+    return take_stock(b, damaged, err);
 }
 
 enum vg_err vg_buffer_open(const struct vg_buffer_options *options,

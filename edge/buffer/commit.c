@@ -108,13 +108,12 @@ static bool apply_settled(struct vg_buffer *b, struct change *c)
     return true;
 }
 
-/* Removes the oldest rows of a lane, at most VGI_EVICT_ROWS of one epoch, taken before `cutoff_ns`.
- */
-static bool evict(struct vg_buffer *b, int lane, const struct vgi_stored *head, int64_t cutoff_ns,
-                  enum vgi_gap_reason reason, struct change *c)
+/* Removes the oldest rows of a lane, at most `max` of one epoch, taken before `cutoff_ns`. */
+static bool evict(struct vg_buffer *b, int lane, const struct vgi_stored *head, uint64_t max,
+                  int64_t cutoff_ns, enum vgi_gap_reason reason, struct change *c)
 {
     uint64_t last, removed = 0;
-    if (!vgi_store_oldest(&b->store, lane, head->key.epoch, VGI_EVICT_ROWS, cutoff_ns, &last) ||
+    if (!vgi_store_oldest(&b->store, lane, head->key.epoch, max, cutoff_ns, &last) ||
         !vgi_store_remove(&b->store, lane, head->key.epoch, head->key.seq, last, &removed)) {
         return false;
     }
@@ -128,9 +127,22 @@ static bool evict(struct vg_buffer *b, int lane, const struct vgi_stored *head, 
 
 static const struct vgi_key before_all = {INT64_MIN, 0};
 
+/* How many rows the next step may evict for want of room. The last ones stay: if something else
+ * fills the file, evicting every row would help nobody. */
+static uint64_t to_spare(const struct vg_buffer *b, const struct change *c)
+{
+    uint64_t rows = 0;
+    for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
+        rows += b->rows[lane] + c->inserted[lane] - c->removed[lane];
+    }
+    const uint64_t spare = rows > VG_BUFFER_KEEP_ROWS ? rows - VG_BUFFER_KEEP_ROWS : 0;
+    return spare < VGI_EVICT_ROWS ? spare : VGI_EVICT_ROWS;
+}
+
 static bool evict_bytes(struct vg_buffer *b, struct change *c)
 {
-    for (int step = 0; step < VGI_EVICT_STEPS; step++) {
+    uint64_t spare;
+    for (int step = 0; step < VGI_EVICT_STEPS && (spare = to_spare(b, c)) > 0; step++) {
         int64_t live;
         if (!vgi_store_bytes(&b->store, &live)) {
             return false;
@@ -153,7 +165,7 @@ static bool evict_bytes(struct vg_buffer *b, struct change *c)
         if (!found) {
             break;
         }
-        if (!evict(b, lane, &head, INT64_MAX, VGI_GAP_FULL, c)) {
+        if (!evict(b, lane, &head, spare, INT64_MAX, VGI_GAP_FULL, c)) {
             return false;
         }
     }
@@ -201,7 +213,7 @@ static bool evict_age(struct vg_buffer *b, struct change *c)
                 break;
             }
             int64_t cutoff = head.taken_ns + (age_ms - b->max_age_ms) * VG_NS_PER_MS;
-            if (!evict(b, lane, &head, cutoff, VGI_GAP_AGE, c)) {
+            if (!evict(b, lane, &head, VGI_EVICT_ROWS, cutoff, VGI_GAP_AGE, c)) {
                 return false;
             }
         }

@@ -75,14 +75,11 @@ static const char *const texts[ST_END] = {
     [ST_QUARANTINE] = "INSERT INTO quarantine(lane, store, seq, code, taken, row)"
                       " SELECT ?2, e.store, ?4, ?5, taken, row FROM queue JOIN epochs e"
                       " ON e.epoch = ?3 WHERE place = ?1",
-    [ST_QUARANTINE_TRIM] = "DELETE FROM quarantine WHERE n <="
-                           " (SELECT max(n) FROM quarantine) - " TEXT(VG_BUFFER_QUARANTINE_MAX),
+    [ST_QUARANTINE_TRIM] = "DELETE FROM quarantine WHERE n <= (SELECT max(n) FROM quarantine) - ?1",
     [ST_ANCHOR] = "INSERT OR REPLACE INTO anchors VALUES(?1, ?2, ?3)",
     [ST_ANCHORS_TRIM] =
         "DELETE FROM anchors WHERE (boot, at) IN (SELECT boot, at FROM anchors ORDER BY boot DESC,"
-        " at DESC LIMIT -1 OFFSET " TEXT(
-            VG_BUFFER_ANCHORS_MAX) ")"
-                                   " OR (boot <> ?1 AND boot NOT IN (SELECT boot FROM epochs))",
+        " at DESC LIMIT -1 OFFSET ?2) OR (boot <> ?1 AND boot NOT IN (SELECT boot FROM epochs))",
     [ST_COUNT] = "SELECT count(*) FROM queue WHERE place BETWEEN ?1 AND ?2",
     [ST_BYTES] = "SELECT p.page_count - f.freelist_count FROM pragma_page_count p,"
                  " pragma_freelist_count f",
@@ -210,7 +207,16 @@ static bool register_epoch(struct vgi_store *s)
     return finish(s, st, sqlite3_step(st)) &&
            RUN(s, ST_EPOCHS_TRIM, s->epoch, SEQ_MASK + 1, lane_begin(VG_BUFFER_ROUTINE)) &&
            RUN(s, ST_EPOCH, s->epoch, (int64_t)s->id, s->boot) &&
-           RUN(s, ST_ANCHORS_TRIM, s->boot) && RUN(s, ST_BOOTS_TRIM, s->boot);
+           RUN(s, ST_ANCHORS_TRIM, s->boot, s->anchors_max) && RUN(s, ST_BOOTS_TRIM, s->boot) &&
+           RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max);
+}
+
+void vgi_store_bound(struct vgi_store *s, int64_t max_bytes)
+{
+    const int64_t share = max_bytes / VGI_ASIDE_SHARE;
+    const int64_t anchors = share / VGI_ANCHOR_BYTES, rows = share / VGI_ROW_MAX;
+    s->anchors_max = anchors < VG_BUFFER_ANCHORS_MAX ? anchors : VG_BUFFER_ANCHORS_MAX;
+    s->quarantine_max = rows < VG_BUFFER_QUARANTINE_MAX ? rows : VG_BUFFER_QUARANTINE_MAX;
 }
 
 bool vgi_store_begin(struct vgi_store *s)
@@ -279,13 +285,14 @@ bool vgi_store_quarantine(struct vgi_store *s, int lane, struct vgi_key key, uin
 {
     return RUN(s, ST_QUARANTINE, place_of(lane, key.epoch, key.seq), lane, key.epoch,
                (int64_t)key.seq, code) &&
-           run(s, ST_QUARANTINE_TRIM, NULL, 0) &&
+           RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max) &&
            vgi_store_remove(s, lane, key.epoch, key.seq, key.seq, removed);
 }
 
 bool vgi_store_anchor(struct vgi_store *s, struct vgi_anchor a)
 {
-    return RUN(s, ST_ANCHOR, s->boot, a.at_ns, a.wall_ms) && RUN(s, ST_ANCHORS_TRIM, s->boot);
+    return RUN(s, ST_ANCHOR, s->boot, a.at_ns, a.wall_ms) &&
+           RUN(s, ST_ANCHORS_TRIM, s->boot, s->anchors_max);
 }
 
 bool vgi_store_count(struct vgi_store *s, int lane, uint64_t *rows)

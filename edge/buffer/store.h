@@ -37,6 +37,10 @@
 #define VGI_DAMAGED_MAX 2
 #define VGI_BOOT_ID_MAX 36
 #define VGI_GAPS_MAX    16
+/* Anchors and quarantine may each take this part of the file at most: readings that wait keep the
+ * greater part. An anchor takes less than so many bytes, half-empty pages included. */
+#define VGI_ASIDE_SHARE  8
+#define VGI_ANCHOR_BYTES 64
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -73,10 +77,11 @@ struct vgi_store {
     char path[512];
     char vfs[64];
     char boot_id[VGI_BOOT_ID_MAX + 1];
-    uint64_t id;     /* of this open; survives a damaged file */
-    int64_t epoch;   /* of this open */
-    int64_t boot;    /* row of `boots` */
-    bool registered; /* boot and epoch are on the card */
+    uint64_t id;                         /* of this open; survives a damaged file */
+    int64_t epoch;                       /* of this open */
+    int64_t boot;                        /* row of `boots` */
+    bool registered;                     /* boot and epoch are on the card */
+    int64_t anchors_max, quarantine_max; /* entries kept */
     int wal_pages;
     enum vgi_fault fault; /* of the last failure */
     char why[160];
@@ -91,6 +96,9 @@ enum vg_err vgi_store_open(struct vgi_store *s, const char *path, const char *vf
 enum vg_err vgi_store_replace(struct vgi_store *s, int64_t wall_s,
                               struct vg_error *err) VG_NODISCARD;
 void vgi_store_close(struct vgi_store *s);
+/* How many anchors and quarantined rows a file of `max_bytes` keeps. Before the first transaction.
+ */
+void vgi_store_bound(struct vgi_store *s, int64_t max_bytes);
 
 /* Everything below returns false on failure, with s->fault and s->why set; then the transaction is
  * to be undone. */

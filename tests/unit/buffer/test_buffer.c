@@ -181,10 +181,16 @@ static int64_t ask(struct rig *r, const char *sql)
     return v;
 }
 
+/* `series` stands for the numbers from 1 to 10,000 in a table of one column, `value`. */
 static void run_sql(const char *path, const char *sql)
 {
     sqlite3 *db;
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "CREATE TEMP VIEW series AS WITH RECURSIVE n(value) AS (SELECT 1"
+                                  " UNION ALL SELECT value + 1 FROM n LIMIT 10000) SELECT * FROM n",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
     assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
     (void)sqlite3_close(db);
 }
@@ -273,6 +279,82 @@ static void a_full_buffer_gives_up_the_oldest_routine_rows_and_says_so(void **st
     assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 1), 1);
     assert_true(r->rows[0].reading.seq > 300);
     expect_gap(r, "full lane=r count=");
+}
+
+/* A small buffer that was closed, so that a test may put into its file what years would. */
+static void make_small(struct rig *r)
+{
+    r->options.max_bytes = 65536;
+    r->options.boot_id = "boot-one";
+    rig_open(r);
+    struct vg_reading n = normal("s1", 1);
+    append(r, &n);
+    rig_close(r);
+}
+
+/* Alarms that are committed to it can still be fetched. */
+static void expect_room_for_alarms(struct rig *r, uint64_t count)
+{
+    rig_open(r);
+    struct vg_reading x = smoke("s2");
+    for (uint64_t i = 0; i < count; i++) {
+        append(r, &x);
+        wait_until(r, urgent_committed, stats(r).appended[VG_BUFFER_URGENT], "the alarm");
+    }
+    size_t alarms = 0;
+    while (fetch(r, VG_BUFFER_URGENT, 64) > 0) {
+        for (size_t i = 0; i < r->count; i++) {
+            alarms += r->rows[i].reading.smoke ? 1 : 0;
+        }
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    assert_int_equal(alarms, count);
+}
+
+static void anchors_of_a_long_boot_leave_a_small_buffer_room_for_readings(void **state)
+{
+    struct rig *r = *state;
+    make_small(r);
+    run_sql(r->path,
+            "INSERT INTO anchors SELECT (SELECT max(boot) FROM boots), value *"
+            " 600000000000, 1793194820000 + value * 600000 FROM series WHERE value <= 8192");
+    expect_room_for_alarms(r, 3);
+    assert_true(stats(r).bytes <= r->options.max_bytes);
+    assert_int_equal(stats(r).evicted, 0);
+    rig_close(r);
+    /* The newest stay: they tell the time of what waits. */
+    assert_int_equal(ask(r, "SELECT max(at) FROM anchors"), 8192 * 600000000000LL);
+    assert_in_range(ask(r, "SELECT count(*) FROM anchors"), 100, 200);
+}
+
+static void a_full_quarantine_leaves_a_small_buffer_room_for_readings(void **state)
+{
+    struct rig *r = *state;
+    make_small(r);
+    run_sql(r->path, "INSERT INTO quarantine SELECT value, 1, 1, value, 150, 0, zeroblob(1200)"
+                     " FROM series WHERE value <= 1000");
+    expect_room_for_alarms(r, 3);
+    assert_true(stats(r).bytes <= r->options.max_bytes);
+    assert_int_equal(stats(r).evicted, 0);
+    rig_close(r);
+    assert_int_equal(ask(r, "SELECT max(n) FROM quarantine"), 1000);
+    assert_in_range(ask(r, "SELECT count(*) FROM quarantine"), 4, 20);
+}
+
+static void whatever_else_fills_the_file_the_newest_rows_can_still_be_fetched(void **state)
+{
+    struct rig *r = *state;
+    make_small(r);
+    /* Boots that left one row each take more room than their rows. */
+    run_sql(r->path, "INSERT INTO boots SELECT 100 + value, printf('%0100d', value) FROM"
+                     " series WHERE value <= 900;"
+                     "INSERT INTO epochs SELECT 100 + value, value, 100 + value FROM"
+                     " series WHERE value <= 900;"
+                     "INSERT INTO queue SELECT (1 << 62) | ((100 + value) << 38) | 1, 0, row FROM"
+                     " (SELECT row FROM queue LIMIT 1), series WHERE value <= 900");
+    expect_room_for_alarms(r, 25);
+    assert_true(evicted(r, 800));
+    assert_true(fetch(r, VG_BUFFER_ROUTINE, 64) > 0);
 }
 
 static void rows_older_than_the_limit_go_and_say_so(void **state)
@@ -523,6 +605,9 @@ int main(void)
         TEST(refused_rows_are_kept_in_quarantine_with_their_code),
         TEST(outcomes_beyond_what_was_handed_out_are_refused),
         TEST(a_full_buffer_gives_up_the_oldest_routine_rows_and_says_so),
+        TEST(anchors_of_a_long_boot_leave_a_small_buffer_room_for_readings),
+        TEST(a_full_quarantine_leaves_a_small_buffer_room_for_readings),
+        TEST(whatever_else_fills_the_file_the_newest_rows_can_still_be_fetched),
         TEST(rows_older_than_the_limit_go_and_say_so),
         TEST(a_full_ring_refuses_and_the_gap_counts_it),
         TEST(rows_of_an_earlier_boot_get_their_time_from_anchors),

@@ -15,7 +15,8 @@
  *
  * Bounds, and what happens there:
  *   max_bytes   (live pages of the file) the oldest routine rows go first, urgent ones only when no
- *               routine row is left
+ *               routine row is left; the last VG_BUFFER_KEEP_ROWS rows stay, whatever else fills
+ *               the file
  *   max_age_ms  rows older than this go, whatever their lane
  *   ring_bytes  readings waiting for the card: while the disk is full the oldest routine ones go; a
  *               ring that the card keeps full refuses the reading
@@ -41,15 +42,19 @@ enum vg_buffer_lane { VG_BUFFER_URGENT, VG_BUFFER_ROUTINE, VG_BUFFER_LANES };
 /* Readings of one group commit, and the longest wait for them. */
 #define VG_BUFFER_GROUP_MAX 64
 #define VG_BUFFER_GROUP_MS  1000
-/* Rows kept in quarantine; one more removes the oldest. */
+/* Most rows kept in quarantine, and most anchors; one more removes the oldest. A small file keeps
+ * fewer: at most an eighth of max_bytes for each. */
 #define VG_BUFFER_QUARANTINE_MAX 1000
-/* Anchors kept; one more removes the oldest. */
-#define VG_BUFFER_ANCHORS_MAX 8192
+#define VG_BUFFER_ANCHORS_MAX    8192
+/* Smallest max_bytes: the empty file has ten pages of the sixteen. */
+#define VG_BUFFER_BYTES_MIN 65536
+/* Rows that max_bytes never evicts, so that what has just been written can be fetched. */
+#define VG_BUFFER_KEEP_ROWS VG_BUFFER_FETCH_MAX
 
 struct vg_buffer_options {
     const char *path;                   /* the database file; its folder exists */
     const char *device;                 /* the name that events stand under */
-    int64_t max_bytes;                  /* >= 65536 */
+    int64_t max_bytes;                  /* >= VG_BUFFER_BYTES_MIN */
     int64_t max_age_ms;                 /* > 0; INT64_MAX: no limit */
     int64_t group_ms;                   /* 1 to 5000 */
     size_t ring_bytes[VG_BUFFER_LANES]; /* >= 4096 each */
