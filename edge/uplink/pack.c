@@ -1,18 +1,24 @@
 #include "pack.h"
 
+static bool expressible(int64_t wall_ms)
+{
+    return wall_ms >= VG_PACK_ABSOLUTE_MIN_MS && wall_ms <= VG_TIME_MS_MAX;
+}
+
+/* A wall time that the wire cannot tell is from a clock that was never set: it is not believed,
+ * whoever vouches for that clock. */
 static enum vg_pack_time resolve_time(const struct vg_uplink_row *row, const struct vgi_moment *at,
                                       int64_t *ms)
 {
-    bool exact = row->booted && at->synced;
-    if (!exact && row->reading.time_ms > 0) {
-        *ms = row->reading.time_ms;
-        return VG_PACK_ABSOLUTE;
-    }
     struct vg_boot taken = row->booted ? row->taken : (struct vg_boot){0};
     int64_t age = (at->boot.ns - taken.ns) / VG_NS_PER_MS;
     age = age < 0 ? 0 : age;
-    if (exact) {
+    if (row->booted && at->synced && expressible(at->wall.ms - age)) {
         *ms = at->wall.ms - age;
+        return VG_PACK_ABSOLUTE;
+    }
+    if (expressible(row->reading.time_ms)) {
+        *ms = row->reading.time_ms;
         return VG_PACK_ABSOLUTE;
     }
     *ms = -age;

@@ -14,8 +14,6 @@
 #define CBOR_HEAD 2
 /* That head counts to 255 records. */
 #define RECORDS_MAX 255
-/* Seconds from which a time is absolute (RFC 8428 §4.5.3), in milliseconds. */
-#define ABSOLUTE_FROM_MS (268435456LL * 1000)
 
 /* One quantity of a reading on its way into a record. */
 struct item {
@@ -141,7 +139,7 @@ static bool time_fits(int64_t time_ms, enum vg_pack_time time)
     if (time == VG_PACK_RELATIVE) {
         return time_ms <= 0 && time_ms >= -VG_TIME_MS_MAX;
     }
-    return time_ms >= ABSOLUTE_FROM_MS && time_ms <= VG_TIME_MS_MAX;
+    return time_ms >= VG_PACK_ABSOLUTE_MIN_MS && time_ms <= VG_TIME_MS_MAX;
 }
 
 /* A finite double as a half-precision float (IEEE 754 binary16), when it is one exactly. */

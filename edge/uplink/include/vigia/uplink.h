@@ -66,7 +66,8 @@ struct vg_uplink_options {
  */
 void vg_uplink_options_init(struct vg_uplink_options *options);
 /* A row and what is known about its time. Wall time is worked out when the row is sent, and sent as
- * relative time (RFC 8428 §4.5.3) while the clock is not synchronised. */
+ * relative time (RFC 8428 §4.5.3) while the clock is not synchronised or shows what no clock that was
+ * ever set does, a time before July 1978 or after the year 9999. */
 struct vg_uplink_row {
     struct vg_reading reading; /* identity included; lane 'u' or 'r' */
     struct vg_boot taken; /* when `booted`: the moment of the present boot at which it was taken */

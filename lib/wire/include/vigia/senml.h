@@ -92,8 +92,12 @@ struct vg_pack {
     } seen[VG_BATCH_READINGS_MAX];
 };
 
+/* A time of SenML is absolute from 2^28 s on, July 1978 (RFC 8428 §4.5.3). */
+#define VG_PACK_ABSOLUTE_MIN_MS (268435456LL * 1000)
+
 enum vg_pack_time {
-    VG_PACK_ABSOLUTE, /* reading->time_ms is epoch milliseconds, at least 2^28 s */
+    VG_PACK_ABSOLUTE, /* reading->time_ms is epoch milliseconds, VG_PACK_ABSOLUTE_MIN_MS to
+                         VG_TIME_MS_MAX */
     VG_PACK_RELATIVE, /* reading->time_ms is milliseconds relative to sending, 0 or negative: the
                          clock is unsynchronised */
 };
