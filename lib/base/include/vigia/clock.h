@@ -29,8 +29,8 @@ struct vg_clock {
     struct vg_mono (*mono)(void *self);
     struct vg_boot (*boot)(void *self);
     struct vg_wall (*wall)(void *self);
-    /* True when the kernel calls the wall clock synchronised and its error bound is at most 1 s
-     * (adjtimex(2)). */
+    /* True when the kernel calls the wall clock synchronised and its error bound is at most 2 s
+     * (adjtimex(2)): 4000 s after the last correction at the latest it is not. */
     bool (*synced)(void *self);
     void *self;
 };
