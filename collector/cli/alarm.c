@@ -3,6 +3,7 @@
 #include "cli_log.h"
 
 #include "vigia/clock.h"
+#include "vigia/dlog_admin.h"
 #include "vigia/rules_json.h"
 
 #include <inttypes.h>
@@ -10,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+/* Room for the newest state of every sensor while it is looked for; one takes about 1 kB. */
+#define STATES_BYTES_MAX ((size_t)1 << 30)
 
 struct listing {
     struct cli *cli;
@@ -69,16 +73,18 @@ static void on_view(void *arg, const struct vg_alarm_view *view)
     }
 }
 
-static void on_state(void *arg, const struct vg_dlog_record *record)
+static void on_state(void *arg, int32_t partition, struct vg_span sensor, struct vg_span value)
 {
     static struct vg_rules_state state;
     struct listing *l = arg;
     enum vg_err code;
 
-    if (record->value.at == NULL) {
+    (void)partition;
+    (void)sensor;
+    if (l->failed != VG_OK) {
         return;
     }
-    code = vg_rules_state_decode(record->value, &state, &l->err);
+    code = vg_rules_state_decode(value, &state, &l->err);
     if (code == VG_E_VERSION) {
         l->failed = code;
     } else if (code != VG_OK) {
@@ -95,7 +101,7 @@ int cli_alarm_list(struct cli *cli)
         {"priority", "PRIORITY"}, {"since", "SINCE"}, {"device", "DEVICE"},
     };
     struct listing l = {.cli = cli, .all = cli_flag(cli, "all")};
-    struct vg_dlog_view *view = NULL;
+    const struct vg_dlog_latest_limits limits = {CLI_LOG_WAIT_MS, STATES_BYTES_MAX};
     struct vg_error err = {0};
     enum vg_err code;
 
@@ -103,11 +109,7 @@ int cli_alarm_list(struct cli *cli)
     if (l.rows == NULL) {
         return cli_fail(cli, "no memory");
     }
-    code = vg_dlog_view_open(cli->log, VG_TOPIC_ALARM_STATE, on_state, &l, &view, &err);
-    while (code == VG_OK && l.failed == VG_OK && !vg_dlog_view_caught_up(view)) {
-        code = vg_dlog_view_dispatch(view, VG_DLOG_TURN_MS, &err);
-    }
-    vg_dlog_view_close(view);
+    code = vg_dlog_latest(cli->log, VG_TOPIC_ALARM_STATE, &limits, on_state, &l, &err);
     if (code != VG_OK || l.failed != VG_OK) {
         (void)cli_rows_end(l.rows, "");
         return code != VG_OK ? cli_fail_err(cli, code, &err) : cli_fail_err(cli, l.failed, &l.err);
@@ -156,6 +158,7 @@ int cli_alarm_show(struct cli *cli)
     };
     static struct vg_dlog_record records[256];
     struct vg_dlog_reader *reader = NULL;
+    struct vg_mono last = vg_now_mono(vg_clock_system());
     struct vg_error err = {0};
     struct vg_span sensor;
     struct cli_rows *rows;
@@ -185,8 +188,11 @@ int cli_alarm_show(struct cli *cli)
                 cJSON_Delete(event);
             }
         }
-        if (count == 0 && vg_dlog_reader_caught_up(reader)) {
+        if (vg_dlog_reader_caught_up(reader)) {
             break;
+        }
+        if (code == VG_OK) {
+            code = cli_log_moved(&last, count, &err);
         }
     }
     vg_dlog_reader_close(reader);

@@ -53,6 +53,19 @@ enum vg_err cli_put_at(struct cli *cli, enum vg_topic topic, int32_t partition, 
     return code;
 }
 
+enum vg_err cli_log_moved(struct vg_mono *last, size_t count, struct vg_error *err)
+{
+    struct vg_mono now = vg_now_mono(vg_clock_system());
+
+    if (count > 0) {
+        *last = now;
+    }
+    return vg_mono_diff_ms(now, *last) <= CLI_LOG_WAIT_MS
+               ? VG_OK
+               : vg_fail(err, VG_E_TIMEOUT, "nothing could be read from the log for %d s",
+                         CLI_LOG_WAIT_MS / 1000);
+}
+
 int cli_devices(struct cli *cli, struct vg_devices **out)
 {
     const struct vg_clock *clock = vg_clock_system();

@@ -38,7 +38,7 @@ static const struct cli_option topic_read_options[] = {
 };
 
 static const struct cli_option alarm_list_options[] = {
-    {"all", NULL, "also alarms that are cleared and acknowledged, and pending ones", false, false},
+    {"all", NULL, "also pre-alarms: strikes that have not raised an alarm yet", false, false},
 };
 
 static const struct cli_option alarm_ack_options[] = {
@@ -96,7 +96,9 @@ const struct cli_command cli_commands[] = {
     {"topic count", "TOPIC", 1, 1, NULL, 0, "count the records of a topic", NULL, true,
      cli_topic_count},
     {"alarm list", "", 0, 0, OPTIONS(alarm_list_options), "list the alarms that need attention",
-     NULL, true, cli_alarm_list},
+     "Each once, as it stands now: those that are active, acknowledged or not, and those that are "
+     "cleared but not acknowledged.",
+     true, cli_alarm_list},
     {"alarm show", "ALARM", 1, 1, NULL, 0, "show an alarm and its events", NULL, true,
      cli_alarm_show},
     {"alarm ack", "ALARM", 1, 1, OPTIONS(alarm_ack_options), "acknowledge an alarm",

@@ -233,6 +233,9 @@ static int read_records(struct cli *cli, struct vg_dlog_reader *reader,
                          : vg_dlog_reader_caught_up(reader)) {
             break;
         }
+        if (!plan->follow && cli_log_moved(&last, count, &err) != VG_OK) {
+            return cli_fail_err(cli, VG_E_TIMEOUT, &err);
+        }
     }
     return VG_EXIT_OK;
 }

@@ -1,7 +1,8 @@
 /* What both backends do the same way above the operations of backend.h: the check against the
- * topics table, counts, views. */
+ * topics table, counts, newest values, views. */
 #include "vigia/dlog_admin.h"
 #include "dlog_inside.h"
+#include "newest.h"
 
 #include <inttypes.h>
 #include <poll.h>
@@ -189,6 +190,82 @@ enum vg_err vg_dlog_count(struct vg_dlog *log, enum vg_topic t, vg_dlog_progress
     if (rc == VG_OK) {
         *out = n;
     }
+    return rc;
+}
+
+/* ---- the newest value of each key ---- */
+
+static enum vg_err keep(struct vgi_newest *table, const struct vg_dlog_record *records, size_t n,
+                        size_t max_bytes, struct vg_error *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct vg_dlog_record *r = &records[i];
+        if (vgi_newest_set(table, r->partition, r->key, r->value) != VG_OK) {
+            return vg_fail(err, VG_E_NOMEM, "no memory for the newest values");
+        }
+        if (vgi_newest_bytes(table) > max_bytes) {
+            return vg_fail(err, VG_E_FULL, "the newest values of %s take more than %zu bytes",
+                           vg_topic_spec(r->topic)->name, max_bytes);
+        }
+    }
+    return VG_OK;
+}
+
+/* A key that changes while the reader is on its way may move from before it to behind the end that
+ * was seen at open (SQLite keeps one row of each key), so the end is reached only when nothing more
+ * is there. */
+static enum vg_err gather(struct vg_dlog *log, struct vg_dlog_reader *r,
+                          const struct vg_dlog_latest_limits *limits, struct vgi_newest *table,
+                          struct vg_error *err)
+{
+    struct vg_dlog_record *records = calloc(VG_DLOG_BATCH_MAX, sizeof *records);
+    if (records == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory for a batch");
+    }
+    int64_t moved_ms = vgi_now_ms();
+    enum vg_err rc = VG_OK;
+    for (bool done = false; rc == VG_OK && !done;) {
+        const bool near = vg_dlog_reader_caught_up(r);
+        size_t n = 0;
+        rc = vg_dlog_read(r, near ? 0 : VG_DLOG_TURN_MS, records, VG_DLOG_BATCH_MAX, &n, err);
+        if (rc == VG_OK) {
+            rc = keep(table, records, n, limits->max_bytes, err);
+        }
+        done = near && n == 0;
+        moved_ms = !near && n > 0 ? vgi_now_ms() : moved_ms;
+        if (rc == VG_OK && !done && vgi_now_ms() - moved_ms > limits->stall_ms) {
+            rc = vg_fail(err, VG_E_TIMEOUT, "%s: %s for %" PRId64 " s", log->conf.url,
+                         near ? "new values came faster than they were read"
+                              : "nothing could be read",
+                         limits->stall_ms / 1000);
+        }
+    }
+    free(records);
+    return rc;
+}
+
+enum vg_err vg_dlog_latest(struct vg_dlog *log, enum vg_topic t,
+                           const struct vg_dlog_latest_limits *limits, vg_dlog_latest_fn *fn,
+                           void *arg, struct vg_error *err)
+{
+    if (t >= VG_TOPIC_COUNT || vg_topic_spec(t)->cleanup != VG_CLEANUP_COMPACT) {
+        return vg_fail(err, VG_E_INVALID, "newest values need a compacted topic");
+    }
+    struct vgi_newest *table = vgi_newest_new();
+    if (table == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory for the newest values");
+    }
+    struct vg_dlog_reader *r = NULL;
+    enum vg_err rc =
+        vg_dlog_reader_open(log, t, -1, (struct vg_dlog_from){VG_DLOG_BEGINNING, 0}, &r, err);
+    if (rc == VG_OK) {
+        rc = gather(log, r, limits, table, err);
+        vg_dlog_reader_close(r);
+    }
+    if (rc == VG_OK && vgi_newest_each_in_order(table, fn, arg) != VG_OK) {
+        rc = vg_fail(err, VG_E_NOMEM, "no memory for the newest values");
+    }
+    vgi_newest_free(table);
     return rc;
 }
 

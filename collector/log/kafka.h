@@ -5,8 +5,7 @@
  *   kafka_appender.c   idempotent producer, verdicts
  *   kafka_reader.c     a consumer of named partitions: the reader, and what restores a processor's
  * state kafka_processor.c  group membership, restoring, poll kafka_txn.c        the transactional
- * producer: append, commit, abort kafka_table.c      the last value of each key, while a
- * partition's state is restored kafka_watchdog.c   ends the process when a client call never
+ * producer: append, commit, abort kafka_watchdog.c   ends the process when a client call never
  * returns */
 #ifndef VG_LOG_KAFKA_H
 #define VG_LOG_KAFKA_H

@@ -51,7 +51,7 @@ static size_t input_of(const struct vgi_kafka_processor *p, const char *topic)
 static void drop_restore(struct vgi_kafka_processor *p)
 {
     vgi_kafka_scan_close(p->scan);
-    vgi_kafka_table_free(p->table);
+    vgi_newest_free(p->table);
     p->scan = NULL;
     p->table = NULL;
 }
@@ -238,7 +238,7 @@ static enum vg_err open_restore(struct vgi_kafka_processor *p, struct vg_error *
     for (size_t i = 0; i < p->part_count; i++) {
         scan[i] = (struct vgi_kafka_scan_part){partitions[i], begin[i], end[i]};
     }
-    p->table = vgi_kafka_table_new();
+    p->table = vgi_newest_new();
     if (p->table == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory for the state of group %s", p->group_id);
     }
@@ -288,7 +288,7 @@ static enum vg_err restored(struct vgi_kafka_processor *p, struct vg_error *err)
         return rc == VG_E_CONFLICT ? VG_OK : rc; /* the next poll starts over */
     }
     if (p->table != NULL) {
-        vgi_kafka_table_each(p->table, tell_state, p);
+        vgi_newest_each(p->table, tell_state, p);
     }
     drop_restore(p);
     rd_kafka_topic_partition_list_t *list = input_list(p);
@@ -318,7 +318,7 @@ static enum vg_err step_restoring(struct vgi_kafka_processor *p, int timeout_ms,
         if (rc == VG_OK && m != NULL) {
             struct vg_dlog_record r;
             vgi_kafka_record(p->options.state_topic, m, &r);
-            rc = vgi_kafka_table_set(p->table, r.partition, r.key, r.value);
+            rc = vgi_newest_set(p->table, r.partition, r.key, r.value);
             rd_kafka_message_destroy(m);
             if (rc != VG_OK) {
                 return vg_fail(err, rc, "no memory for the state of group %s", p->group_id);

@@ -4,8 +4,8 @@
 #define VG_LOG_KAFKA_PROCESSOR_H
 
 #include "kafka_reader.h"
-#include "kafka_table.h"
 #include "kafka_watchdog.h"
+#include "newest.h"
 
 /*            rebalance                offsets known            caught up
  *   IDLE ───────────────► ASSIGNED ──────────────► RESTORING ───────────► ACTIVE
@@ -39,7 +39,7 @@ struct vgi_kafka_processor {
     bool closing;
     struct vg_error refused; /* code set: an assignment that cannot be worked with */
     struct vgi_kafka_scan *scan;
-    struct vgi_kafka_table *table;
+    struct vgi_newest *table;
     struct vgi_kafka_batch batch;
 
     rd_kafka_t *producer;

@@ -253,6 +253,36 @@ static void a_view_tells_a_change_and_is_woken_by_it(void **state)
     vg_dlog_appender_close(a);
 }
 
+/* What vg_dlog_latest tells, as "key=value " each. */
+static void on_latest(void *arg, int32_t partition, struct vg_span key, struct vg_span value)
+{
+    char *text = arg;
+    const size_t used = strlen(text);
+    assert_true(partition >= 0);
+    (void)snprintf(text + used, 256 - used, "%.*s=%.*s ", (int)key.len, key.at, (int)value.len,
+                   value.at);
+}
+
+static void the_newest_value_of_each_key_is_told_once_in_order(void **state)
+{
+    struct fx *fx = *state;
+    const struct vg_dlog_latest_limits limits = {DEADLINE_MS, 1 << 20};
+    struct vg_error err;
+    char told[256] = "";
+    suite_ok(vg_dlog_latest(fx->log, VG_TOPIC_DEVICES, &limits, on_latest, told, &err), &err);
+    assert_string_equal(told, "");
+    suite_append(fx->log, VG_TOPIC_DEVICES, "pi-3", "three");
+    suite_append(fx->log, VG_TOPIC_DEVICES, "pi-1", "raised");
+    suite_append(fx->log, VG_TOPIC_DEVICES, "pi-2", "gone");
+    suite_append(fx->log, VG_TOPIC_DEVICES, "pi-1", "acknowledged");
+    suite_append(fx->log, VG_TOPIC_DEVICES, "pi-2", NULL);
+    suite_append(fx->log, VG_TOPIC_DEVICES, "pi-1", "cleared");
+    suite_ok(vg_dlog_latest(fx->log, VG_TOPIC_DEVICES, &limits, on_latest, told, &err), &err);
+    assert_string_equal(told, "pi-1=cleared pi-3=three ");
+    assert_int_equal(vg_dlog_latest(fx->log, VG_TOPIC_READINGS, &limits, on_latest, told, &err),
+                     VG_E_INVALID);
+}
+
 static void a_view_of_a_topic_that_is_not_compacted_is_refused(void **state)
 {
     struct fx *fx = *state;
@@ -274,6 +304,7 @@ int run_read_tests(void)
         SUITE_TEST(a_view_holds_the_newest_value_of_each_key),
         SUITE_TEST(a_tombstone_removes_its_key_from_old_and_new_views),
         SUITE_TEST(a_view_tells_a_change_and_is_woken_by_it),
+        SUITE_TEST(the_newest_value_of_each_key_is_told_once_in_order),
         SUITE_TEST(a_view_of_a_topic_that_is_not_compacted_is_refused),
     };
     return cmocka_run_group_tests_name("read", tests, NULL, NULL);

@@ -62,6 +62,48 @@ static void an_acknowledgement_is_told_and_a_second_one_refused(void **state)
     world_kill(pid, SIGTERM);
 }
 
+static size_t lines_of(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++) {
+        n += *text == '\n';
+    }
+    return n;
+}
+
+/* On Kafka every state that a sensor ever had is still there: only the newest one counts. */
+static void the_list_shows_each_alarm_that_stands_once(void **state)
+{
+    static const char *const list[] = {"alarm", "list", NULL};
+    static const char *const all[] = {"alarm", "list", "--all", NULL};
+    static const char ack[] = "{\"v\":1,\"command\":\"acknowledge\",\"alarm_id\":\"hall:motion:1\","
+                              "\"sensor\":\"hall\",\"who\":\"ana\",\"time_ms\":1}";
+    static char out[8192];
+    struct world *w = *state;
+    pid_t pid = world_start(w, "one", quiet);
+    world_reading(w, "hall", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "hall:motion:1");
+    world_put(w, VG_TOPIC_COMMANDS, -1, "hall", ack);
+    world_wait_for(w, "acknowledged", "hall:motion:1");
+    world_reading(w, "hall", VG_HAS_OK, 2);
+    world_wait_for(w, "cleared", "hall:motion:1");
+    world_reading(w, "loft", VG_HAS_SMOKE, 1);
+    world_wait_for(w, "pre_alarm", "loft:smoke:1");
+    for (uint64_t seq = 1; seq <= 3; seq++) {
+        world_reading(w, "attic", VG_HAS_SMOKE, seq);
+    }
+    world_wait_for(w, "raised", "attic:smoke:1");
+    assert_int_equal(world_vigia(w, list, out, sizeof(out)), 0);
+    assert_non_null(strstr(out, "\"alarm_id\":\"attic:smoke:1\""));
+    assert_non_null(strstr(out, "\"state\":\"active\""));
+    assert_int_equal(lines_of(out), 1);
+    assert_int_equal(world_vigia(w, all, out, sizeof(out)), 0);
+    assert_non_null(strstr(out, "\"alarm_id\":\"attic:smoke:1\""));
+    assert_non_null(strstr(out, "\"alarm_id\":\"loft:smoke:1\""));
+    assert_int_equal(lines_of(out), 2);
+    world_kill(pid, SIGTERM);
+}
+
 static void records_that_cannot_be_read_are_skipped(void **state)
 {
     struct world *w = *state;
@@ -299,6 +341,8 @@ int main(int argc, char **argv)
                                         close_world),
         cmocka_unit_test_setup_teardown(an_acknowledgement_is_told_and_a_second_one_refused,
                                         open_world, close_world),
+        cmocka_unit_test_setup_teardown(the_list_shows_each_alarm_that_stands_once, open_world,
+                                        close_world),
         cmocka_unit_test_setup_teardown(records_that_cannot_be_read_are_skipped, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(a_record_of_a_newer_version_ends_it, open_world,

@@ -4,6 +4,7 @@
 #include "vigia/json.h"
 #include "vigia/record.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -80,52 +81,106 @@ void world_close(struct world *w)
 }
 
 #define SETS_MAX 16
+#define LOG_SETS 6
 
-pid_t world_start(struct world *w, const char *instance, const char *const *sets)
+struct command {
+    char text[LOG_SETS + 1][600];
+    const char *argv[2 * (LOG_SETS + 1 + SETS_MAX) + 2];
+    size_t count;
+};
+
+static void add_word(struct command *c, const char *word)
 {
-    static char text[6][600];
-    const char *argv[2 * (6 + SETS_MAX) + 2];
-    size_t n = 0;
-    (void)snprintf(text[0], sizeof(text[0]), "log.url=%s", w->conf.url);
-    (void)snprintf(text[1], sizeof(text[1]), "log.prefix=%s", w->conf.prefix);
-    (void)snprintf(text[2], sizeof(text[2]), "log.partitions=%d", (int)w->conf.partitions);
-    (void)snprintf(text[3], sizeof(text[3]), "processor.instance=%s", instance);
-    (void)snprintf(text[4], sizeof(text[4]), "log.replication=1");
-    (void)snprintf(text[5], sizeof(text[5]), "log.min_insync=1");
-    argv[n++] = VIGIA_BINARY_DIR "/bin/vigia-alarm";
-    for (size_t i = 0; i < 6; i++) {
-        argv[n++] = "--set";
-        argv[n++] = text[i];
+    assert_true(c->count + 1 < sizeof(c->argv) / sizeof(c->argv[0]));
+    c->argv[c->count++] = word;
+    c->argv[c->count] = NULL;
+}
+
+static void add_set(struct command *c, const char *set)
+{
+    add_word(c, "--set");
+    add_word(c, set);
+}
+
+/* A program on this world's log. */
+static void command_init(struct command *c, const struct world *w, const char *path)
+{
+    memset(c, 0, sizeof(*c));
+    (void)snprintf(c->text[0], sizeof(c->text[0]), "log.url=%s", w->conf.url);
+    (void)snprintf(c->text[1], sizeof(c->text[1]), "log.prefix=%s", w->conf.prefix);
+    (void)snprintf(c->text[2], sizeof(c->text[2]), "log.partitions=%d", (int)w->conf.partitions);
+    (void)snprintf(c->text[3], sizeof(c->text[3]), "log.replication=1");
+    (void)snprintf(c->text[4], sizeof(c->text[4]), "log.min_insync=1");
+    (void)snprintf(c->text[5], sizeof(c->text[5]), "log.ca_file=%s", w->conf.ca_file);
+    add_word(c, path);
+    for (size_t i = 0; i < LOG_SETS - (w->conf.ca_file[0] == '\0'); i++) {
+        add_set(c, c->text[i]);
     }
-    static char ca[400];
-    if (w->conf.ca_file[0] != '\0') {
-        (void)snprintf(ca, sizeof(ca), "log.ca_file=%s", w->conf.ca_file);
-        argv[n++] = "--set";
-        argv[n++] = ca;
-    }
-    for (size_t i = 0; sets != NULL && sets[i] != NULL; i++) {
-        assert_true(i < SETS_MAX);
-        argv[n++] = "--set";
-        argv[n++] = sets[i];
-    }
-    argv[n] = NULL;
-    char lines[96];
-    (void)snprintf(lines, sizeof(lines), "%s/lines", w->folder);
+}
+
+/* What the child writes to its descriptor `child` goes to `to`; -1: to where the test's goes. */
+static pid_t command_start(const struct command *c, int child, int to)
+{
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {
-        if (w->keep_lines && freopen(lines, "a", stderr) == NULL) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nothing behind */
+        if (to >= 0 && dup2(to, child) < 0) {
             _exit(127);
         }
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failed test leaves nothing behind */
         union {
             const char *const *from;
             char *const *to;
-        } args = {.from = argv};
-        execv(argv[0], args.to);
+        } args = {.from = c->argv};
+        execv(c->argv[0], args.to);
         _exit(127);
     }
+    if (to >= 0) {
+        close(to);
+    }
     return pid;
+}
+
+pid_t world_start(struct world *w, const char *instance, const char *const *sets)
+{
+    struct command c;
+    char lines[96];
+    int to = -1;
+    command_init(&c, w, VIGIA_BINARY_DIR "/bin/vigia-alarm");
+    (void)snprintf(c.text[LOG_SETS], sizeof(c.text[LOG_SETS]), "processor.instance=%s", instance);
+    add_set(&c, c.text[LOG_SETS]);
+    for (size_t i = 0; sets != NULL && sets[i] != NULL; i++) {
+        add_set(&c, sets[i]);
+    }
+    if (w->keep_lines) {
+        (void)snprintf(lines, sizeof(lines), "%s/lines", w->folder);
+        to = open(lines, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+        assert_true(to >= 0);
+    }
+    return command_start(&c, STDERR_FILENO, to);
+}
+
+int world_vigia(struct world *w, const char *const *words, char *out, size_t size)
+{
+    struct command c;
+    int fds[2];
+    int status;
+    size_t len = 0;
+    ssize_t n;
+    command_init(&c, w, VIGIA_BINARY_DIR "/bin/vigia");
+    add_word(&c, "--json");
+    for (size_t i = 0; words[i] != NULL; i++) {
+        add_word(&c, words[i]);
+    }
+    assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+    pid_t pid = command_start(&c, STDOUT_FILENO, fds[1]);
+    while ((n = read(fds[0], out + len, size - 1 - len)) > 0) {
+        len += (size_t)n;
+    }
+    out[len] = '\0';
+    close(fds[0]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
 void world_kill(pid_t pid, int signal)

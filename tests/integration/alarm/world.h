@@ -42,6 +42,9 @@ void world_close(struct world *w);
 pid_t world_start(struct world *w, const char *instance, const char *const *sets);
 void world_kill(pid_t pid, int signal); /* and waits for its end */
 
+/* Runs `vigia --json WORDS` (NULL-terminated) on this log: its exit code, and what it printed. */
+int world_vigia(struct world *w, const char *const *words, char *out, size_t size);
+
 /* Appends and waits until it is durable. */
 void world_put(struct world *w, enum vg_topic topic, int32_t partition, const char *key,
                const char *json);

@@ -1,7 +1,7 @@
 /* The table of last values, the watchdog, and the broker list of the URL. */
 #include "../../../collector/log/kafka.h"
-#include "../../../collector/log/kafka_table.h"
 #include "../../../collector/log/kafka_watchdog.h"
+#include "../../../collector/log/newest.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -25,17 +25,17 @@ static void on_entry(void *arg, int32_t partition, struct vg_span key, struct vg
     told[partition][k] = (int)v;
 }
 
-static void set(struct vgi_kafka_table *t, int32_t partition, int key, const char *value)
+static void set(struct vgi_newest *t, int32_t partition, int key, const char *value)
 {
     char text[16];
     const int n = snprintf(text, sizeof text, "%d", key);
-    assert_int_equal(
-        vgi_kafka_table_set(t, partition, vg_span(text, (size_t)n), vg_span_str(value)), VG_OK);
+    assert_int_equal(vgi_newest_set(t, partition, vg_span(text, (size_t)n), vg_span_str(value)),
+                     VG_OK);
 }
 
 static void the_table_keeps_the_last_value_of_each_key_of_each_partition(void **state)
 {
-    struct vgi_kafka_table *t = vgi_kafka_table_new();
+    struct vgi_newest *t = vgi_newest_new();
     char value[32];
     (void)state;
     for (int round = 1; round <= 3; round++) {
@@ -51,14 +51,14 @@ static void the_table_keeps_the_last_value_of_each_key_of_each_partition(void **
     set(t, 0, 10, "77");   /* removed, then set again */
     set(t, 1, 10, "78");   /* the same key elsewhere */
     set(t, 1, 4998, NULL); /* never was there */
-    vgi_kafka_table_each(t, on_entry, NULL);
+    vgi_newest_each(t, on_entry, NULL);
     for (int k = 0; k < KEYS; k++) {
         const int other = k == 10 ? 78 : 0;
         const int own = k == 10 ? 77 : k % 10 == 0 ? 0 : k % 7 == 0 ? 3 : 3000000;
         assert_int_equal(told[k % 2][k], own);
         assert_int_equal(told[1 - k % 2][k], other);
     }
-    vgi_kafka_table_free(t);
+    vgi_newest_free(t);
 }
 
 /* ---- watchdog ---- */

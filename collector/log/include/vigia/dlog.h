@@ -222,9 +222,11 @@ void vg_dlog_reader_close(struct vg_dlog_reader *r); /* NULL is allowed */
 
 struct vg_dlog_view;
 
-/* One change: the record is the key's newest value, or a tombstone (value.at == NULL) when the key
- * is gone. An unchanged value may be told again. Values superseded before the view saw them are not
- * told. */
+/* One change: the record is a value of the key, or a tombstone (value.at == NULL) when the key is
+ * gone. Those of one key come in their order, so that the last one told is the newest. An unchanged
+ * value may be told again, and so may values that were superseded before the view was opened: the
+ * log keeps them for a while (Kafka, until its cleaner has run). Who wants each key once takes
+ * vg_dlog_latest (dlog_admin.h). */
 typedef void vg_dlog_change_fn(void *arg, const struct vg_dlog_record *record);
 
 /* VG_E_INVALID: the topic is not compacted. */

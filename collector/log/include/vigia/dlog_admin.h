@@ -44,6 +44,23 @@ typedef bool vg_dlog_progress_fn(void *arg, uint64_t done, uint64_t total);
 enum vg_err vg_dlog_count(struct vg_dlog *log, enum vg_topic t, vg_dlog_progress_fn *fn, void *arg,
                           uint64_t *out, struct vg_error *err) VG_NODISCARD;
 
+/* One key's newest value. */
+typedef void vg_dlog_latest_fn(void *arg, int32_t partition, struct vg_span key,
+                               struct vg_span value);
+
+struct vg_dlog_latest_limits {
+    int64_t stall_ms; /* nothing could be read for so long, or new values come faster than they are
+                         read: VG_E_TIMEOUT */
+    size_t max_bytes; /* held in memory meanwhile, keys and values; more is VG_E_FULL */
+};
+
+/* Reads what is in a compacted topic now and then tells, in the order of the keys, the newest value
+ * of each that has one: each key once, also where the log still keeps its earlier values. After an
+ * error nothing was told. VG_E_INVALID: the topic is not compacted. */
+enum vg_err vg_dlog_latest(struct vg_dlog *log, enum vg_topic t,
+                           const struct vg_dlog_latest_limits *limits, vg_dlog_latest_fn *fn,
+                           void *arg, struct vg_error *err) VG_NODISCARD;
+
 struct vg_dlog_retained {
     uint64_t removed; /* records that left by age or size */
     uint64_t forced;  /* of these, records that a group had not read yet (max_bytes) */

@@ -1,5 +1,5 @@
 /* Open addressing over entries of their own; a removed key keeps its entry, without a value. */
-#include "kafka_table.h"
+#include "newest.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,9 +14,10 @@ struct entry {
     char bytes[]; /* key, value */
 };
 
-struct vgi_kafka_table {
+struct vgi_newest {
     struct entry **slots;
     size_t room, used;
+    size_t bytes;
 };
 
 /* FNV-1a, 64 bits. */
@@ -29,9 +30,9 @@ static uint64_t hash_of(int32_t partition, struct vg_span key)
     return h ^ (h >> 32);
 }
 
-struct vgi_kafka_table *vgi_kafka_table_new(void)
+struct vgi_newest *vgi_newest_new(void)
 {
-    struct vgi_kafka_table *t = calloc(1, sizeof *t);
+    struct vgi_newest *t = calloc(1, sizeof *t);
     if (t != NULL) {
         t->room = FIRST_ROOM;
         t->slots = calloc(t->room, sizeof(struct entry *));
@@ -43,7 +44,7 @@ struct vgi_kafka_table *vgi_kafka_table_new(void)
     return t;
 }
 
-void vgi_kafka_table_free(struct vgi_kafka_table *t)
+void vgi_newest_free(struct vgi_newest *t)
 {
     if (t != NULL) {
         for (size_t i = 0; i < t->room; i++) {
@@ -66,7 +67,7 @@ static struct entry **find(struct entry **slots, size_t room, uint64_t hash, int
     }
 }
 
-static bool grow(struct vgi_kafka_table *t)
+static bool grow(struct vgi_newest *t)
 {
     const size_t room = t->room * 2;
     struct entry **slots = calloc(room, sizeof(struct entry *));
@@ -85,8 +86,8 @@ static bool grow(struct vgi_kafka_table *t)
     return true;
 }
 
-enum vg_err vgi_kafka_table_set(struct vgi_kafka_table *t, int32_t partition, struct vg_span key,
-                                struct vg_span value)
+enum vg_err vgi_newest_set(struct vgi_newest *t, int32_t partition, struct vg_span key,
+                           struct vg_span value)
 {
     if (t->used * 4 >= t->room * 3 && !grow(t)) {
         return VG_E_NOMEM;
@@ -100,6 +101,7 @@ enum vg_err vgi_kafka_table_set(struct vgi_kafka_table *t, int32_t partition, st
         }
         return VG_OK;
     }
+    t->bytes += e == NULL ? sizeof *e + key.len + value.len : value.len - e->value_len;
     if (e == NULL || e->value_len < value.len) {
         e = realloc(e, sizeof *e + key.len + value.len);
         if (e == NULL) {
@@ -116,10 +118,10 @@ enum vg_err vgi_kafka_table_set(struct vgi_kafka_table *t, int32_t partition, st
     return VG_OK;
 }
 
-void vgi_kafka_table_each(const struct vgi_kafka_table *t,
-                          void (*fn)(void *arg, int32_t partition, struct vg_span key,
-                                     struct vg_span value),
-                          void *arg)
+void vgi_newest_each(const struct vgi_newest *t,
+                     void (*fn)(void *arg, int32_t partition, struct vg_span key,
+                                struct vg_span value),
+                     void *arg)
 {
     for (size_t i = 0; i < t->room; i++) {
         const struct entry *e = t->slots[i];
@@ -128,4 +130,44 @@ void vgi_kafka_table_each(const struct vgi_kafka_table *t,
                vg_span(e->bytes + e->key_len, e->value_len));
         }
     }
+}
+
+size_t vgi_newest_bytes(const struct vgi_newest *t)
+{
+    return t->bytes;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct entry *x = *(const struct entry *const *)a, *y = *(const struct entry *const *)b;
+    const size_t common = x->key_len < y->key_len ? x->key_len : y->key_len;
+    const int order = memcmp(x->bytes, y->bytes, common);
+    if (order != 0 || x->key_len != y->key_len) {
+        return order != 0 ? order : x->key_len < y->key_len ? -1 : 1;
+    }
+    return (x->partition > y->partition) - (x->partition < y->partition);
+}
+
+enum vg_err vgi_newest_each_in_order(const struct vgi_newest *t,
+                                     void (*fn)(void *arg, int32_t partition, struct vg_span key,
+                                                struct vg_span value),
+                                     void *arg)
+{
+    const struct entry **sorted = calloc(t->used + 1, sizeof(const struct entry *));
+    size_t n = 0;
+    if (sorted == NULL) {
+        return VG_E_NOMEM;
+    }
+    for (size_t i = 0; i < t->room; i++) {
+        if (t->slots[i] != NULL && t->slots[i]->present) {
+            sorted[n++] = t->slots[i];
+        }
+    }
+    qsort(sorted, n, sizeof(const struct entry *), by_key);
+    for (size_t i = 0; i < n; i++) {
+        fn(arg, sorted[i]->partition, vg_span(sorted[i]->bytes, sorted[i]->key_len),
+           vg_span(sorted[i]->bytes + sorted[i]->key_len, sorted[i]->value_len));
+    }
+    free(sorted);
+    return VG_OK;
 }
