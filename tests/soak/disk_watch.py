@@ -14,6 +14,7 @@ import time
 
 EACH_S = 0.25
 STILL_MS = 500
+NEAR_MS = 1000      # what comes so soon after one is the same standstill: a few writes got through
 FILE_MAX = 65536    # it grows and begins again, as a write-ahead log does
 STOP_S = 120
 
@@ -42,7 +43,8 @@ class DiskWatch:
         self.stills, self.looks = [], 0
 
     def end(self):
-        """Ends the watch; then `stills` has (begin, end) of each time the disk stood still, true time in ms, and `looks` the syncs."""
+        """Ends the watch; then `stills` has (begin, end) of each time the disk stood still, true time in ms, in order, and `looks` the
+        number of syncs."""
         if self.process.stdin.closed:
             return
         try:
@@ -53,6 +55,8 @@ class DiskWatch:
         for line in map(json.loads, told.splitlines()):
             if "looks" in line:
                 self.looks = line["looks"]
+            elif self.stills and line["begin_ms"] <= self.stills[-1][1] + NEAR_MS:
+                self.stills[-1] = (self.stills[-1][0], line["end_ms"])
             else:
                 self.stills.append((line["begin_ms"], line["end_ms"]))
 

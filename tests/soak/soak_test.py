@@ -2,7 +2,6 @@
 """The soak itself: what it refuses, that it ends what it begins, and that nothing is left of it when it is interrupted."""
 import contextlib
 import errno
-import functools
 import io
 import json
 import os
@@ -109,10 +108,14 @@ def a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost():
     still, looks = map(json.loads, told.getvalue().splitlines())
     assert looks == {"looks": 3}, looks
     assert abs(still["begin_ms"] - syncs[1]) < 100 and 700 <= still["end_ms"] - still["begin_ms"] < 5000, (still, syncs)
-    watch = types.SimpleNamespace(stills=[(1000, 4000), (9000, 9600)])
-    stood_still_ms = functools.partial(disk_watch.DiskWatch.stood_still_ms, watch)
-    assert [stood_still_ms(at, 1500) for at in (999, 1000, 3000, 5400, 5501, 9100)] == [0, 0, 2000, 4400, 0, 100]
-    assert disk_watch.DiskWatch.moments(watch) == [1000, 1500, 2000, 2500, 3000, 3500, 4000, 9000, 9500, 9600]
+    lines = [{"begin_ms": b, "end_ms": e} for b, e in ((1000, 1600), (1800, 4000), (9000, 9600))] + [{"looks": 9}]
+    watch = disk_watch.DiskWatch.__new__(disk_watch.DiskWatch)
+    watch.stills, watch.looks = [], 0
+    watch.process = subprocess.Popen(["printf", "%s\\n", *map(json.dumps, lines)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    watch.end()
+    assert watch.stills == [(1000, 4000), (9000, 9600)] and watch.looks == 9, watch.stills
+    assert [watch.stood_still_ms(at, 1500) for at in (999, 1000, 3000, 5400, 5501, 9100)] == [0, 0, 2000, 4400, 0, 100]
+    assert watch.moments() == [1000, 1500, 2000, 2500, 3000, 3500, 4000, 9000, 9500, 9600]
 
 
 class Disk:

@@ -344,6 +344,7 @@ class World:
         return self.collectors + self.processors + self.agents
 
     def start(self):
+        os.sync()  # or all that was written so far leaves for the disk half a minute later, and keeps it busy for seconds
         self.disk_watch = DiskWatch(self.folder)
         self.start_ms = now_ms() + 500
         self.followers = {topic: Follower(self, topic) for topic in ("readings", "alarms")}
@@ -394,6 +395,7 @@ class World:
         setbacks = [{"wall_ms": a["wall_ms"]} for a in self.notes.get("acts", [])
                     if a["act"] == "kill" and a["kind"] == "processor" and bounds.begins_anew(self.args.log, self.faults)]
         setbacks += [{"wall_ms": at} for at in self.disk_watch.moments()]
+        (self.folder / "stills.jsonl").write_text("".join(json.dumps(still) + "\n" for still in self.disk_watch.stills))
         (self.folder / "setbacks.jsonl").write_text("".join(json.dumps(s) + "\n" for s in setbacks))
         rows = (dict(zip(("device", "store", "lane", "seq"), row)) for row in sorted(self.kept))
         (self.folder / "kept.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
