@@ -103,6 +103,8 @@ struct vg_buffer {
     bool pending; /* settled, refused, gaps or anchor wait for a commit */
     bool gaps_dirty, anchor_dirty, failing, failed_for_good;
     bool parked_told[VG_BUFFER_LANES];
+    bool
+        unread[VG_BUFFER_LANES]; /* a fetch could not read; told as waiting after the next commit */
 };
 
 /* writer.c */

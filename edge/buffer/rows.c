@@ -192,6 +192,12 @@ size_t vgi_rows_fetch(struct vg_buffer *b, int lane, size_t max, struct vg_buffe
     bool readable = b->store.db != NULL;
     if (readable && !fetch_stored(b, lane, max, out, &count) && !b->failed_for_good) {
         vgi_writer_fault(b);
+        if (!b->failed_for_good) {
+            /* Rows in memory come after those that could not be read: handed out first, they would
+             * make the others late for whoever counts by number. */
+            b->unread[lane] = true;
+            return count;
+        }
     }
     if (b->failing || b->failed_for_good) {
         fetch_ring(b, lane, max, out, &count);

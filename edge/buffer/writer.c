@@ -263,6 +263,17 @@ static void tell_parked(struct vg_buffer *b)
     }
 }
 
+/* A commit, and with it a failure's pause, is over: whoever was told of no rows may ask again. */
+static void tell_unread(struct vg_buffer *b)
+{
+    for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
+        if (b->unread[lane]) {
+            b->unread[lane] = false;
+            vgi_writer_signal(b, lane, VGI_WAITING);
+        }
+    }
+}
+
 static void do_work(struct vg_buffer *b, const struct work *w, bool commit)
 {
     for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
@@ -275,6 +286,7 @@ static void do_work(struct vg_buffer *b, const struct work *w, bool commit)
     }
     if (commit && !b->failed_for_good) {
         (void)vgi_commit(b);
+        tell_unread(b);
     }
     for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
         if (w->lanes[lane].wanted > 0) {

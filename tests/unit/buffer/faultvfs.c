@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-struct fault fault_write, fault_sync;
+struct fault fault_read, fault_write, fault_sync;
 
 struct file {
     sqlite3_file base;
@@ -45,7 +45,8 @@ static int x_close(sqlite3_file *f)
 }
 static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
-    return real_of(f)->pMethods->xRead(real_of(f), to, n, at);
+    int rc = count(&fault_read);
+    return rc != SQLITE_OK ? rc : real_of(f)->pMethods->xRead(real_of(f), to, n, at);
 }
 static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
@@ -144,6 +145,7 @@ static void clear(struct fault *f)
 
 void fault_reset(void)
 {
+    clear(&fault_read);
     clear(&fault_write);
     clear(&fault_sync);
 }

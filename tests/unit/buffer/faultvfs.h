@@ -15,7 +15,7 @@ struct fault {
     _Atomic int fired;
     _Atomic int calls; /* seen since fault_reset */
 };
-extern struct fault fault_write, fault_sync;
+extern struct fault fault_read, fault_write, fault_sync;
 
 void fault_install(void);
 void fault_reset(void);

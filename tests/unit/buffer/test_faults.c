@@ -253,6 +253,68 @@ static void a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so(void **st
     assert_false(r->fatal);
 }
 
+#define BACKLOG 20000 /* rows: more than the page cache holds, so that a fetch has to read */
+
+static void make_backlog(struct rig *r)
+{
+    rig_open(r);
+    for (uint64_t i = 0; i < BACKLOG;) {
+        struct vg_reading n = normal("s1", 1);
+        if (vg_buffer_append(r->b, &n, vg_now_boot(r->clock)) == VG_OK) {
+            i++;
+        } else {
+            wait_until(r, routine_committed, i, "room in the ring");
+        }
+    }
+    rig_close(r);
+    rig_open(r);
+}
+
+static void a_row_that_cannot_be_read_is_not_passed_by_newer_ones_in_memory(void **state)
+{
+    struct rig *r = *state;
+    make_backlog(r);
+    const uint64_t store = stats(r).store;
+    fault_arm(&fault_write, 1, SQLITE_FULL, 1);
+    struct vg_reading n = normal("s1", 2);
+    append(r, &n);
+    wait_until(r, disk_is_full, 1, "the full disk noticed");
+    fault_arm(&fault_read, 1, SQLITE_IOERR_NOMEM, 0);
+    uint64_t old = 0;
+    struct vg_mono deadline = vg_mono_add_ms(vg_now_mono(r->clock), DEADLINE_MS);
+    bool newer = false;
+    while (!newer) {
+        assert_true(vg_now_mono(r->clock).ns < deadline.ns);
+        (void)fetch(r, VG_BUFFER_ROUTINE, 64);
+        for (size_t i = 0; i < r->count; i++) {
+            newer = r->rows[i].reading.store == store;
+            assert_int_equal(newer ? BACKLOG : r->rows[i].reading.seq, newer ? old : ++old);
+        }
+        settle(r, VG_BUFFER_ROUTINE, VG_BUFFER_DONE);
+    }
+    assert_int_equal(atomic_load(&fault_read.fired), 1);
+    assert_true(disk_is_full(r, 1));
+}
+
+static bool routine_waits(struct rig *r, uint64_t value)
+{
+    return r->waiting[VG_BUFFER_ROUTINE] > value;
+}
+
+static void rows_that_could_not_be_read_are_offered_again(void **state)
+{
+    struct rig *r = *state;
+    make_backlog(r);
+    fault_arm(&fault_read, 1, SQLITE_IOERR_NOMEM, 0);
+    assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 64), 0);
+    assert_int_equal(atomic_load(&fault_read.fired), 1);
+    const uint64_t told = r->waiting[VG_BUFFER_ROUTINE];
+    wait_until(r, routine_waits, told, "the rows offered again");
+    assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 64), 64);
+    assert_int_equal(r->rows[0].reading.seq, 1);
+    assert_false(r->fatal);
+}
+
 static bool damage_seen(struct rig *r, uint64_t value)
 {
     return stats(r).damaged >= value;
@@ -313,6 +375,8 @@ int main(void)
         TEST(a_failed_sync_of_a_checkpoint_is_fatal_too),
         TEST(a_full_disk_keeps_readings_in_memory_and_alarms_leave_from_there),
         TEST(a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so),
+        TEST(a_row_that_cannot_be_read_is_not_passed_by_newer_ones_in_memory),
+        TEST(rows_that_could_not_be_read_are_offered_again),
         TEST(a_file_damaged_while_open_is_replaced_and_readings_go_on),
         TEST(damaged_files_do_not_pile_up),
     };
