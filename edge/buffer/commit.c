@@ -21,10 +21,12 @@ void vgi_gap_add(struct vg_buffer *b, enum vgi_gap_reason reason, int lane, uint
     for (size_t i = 0; i < b->gap_count; i++) {
         struct vgi_gap *g = &b->gaps[i];
         bool same = g->reason == reason && g->lane == lane && g->store == store;
-        /* A full table merges into what is nearest to it: counts stay right, numbers name the
-         * newest store. */
+        /* A full table merges into its last entry: the count stays right, all else names the
+         * newest run. */
         if (!g->told && (same || (b->gap_count == VGI_GAPS_MAX && i + 1 == b->gap_count))) {
             bool joins = same && g->first > 0 && first > 0;
+            g->reason = (uint8_t)reason;
+            g->lane = (uint8_t)lane;
             g->first = joins && g->first < first ? g->first : first;
             g->last = joins && g->last > last ? g->last : last;
             g->store = store;
@@ -42,13 +44,15 @@ void vgi_gap_add(struct vg_buffer *b, enum vgi_gap_reason reason, int lane, uint
     }
 }
 
-/* Turns entries into events, as long as the ring takes them. With the lock held. */
+/* Turns entries into events, as long as the ring takes them. The last one of a full table waits, so
+ * that what this commit evicts has an entry to join. With the lock held. */
 static void tell_gaps(struct vg_buffer *b, struct vg_mono now)
 {
     if (b->gap_count == 0 || (now.ns < b->gap_at.ns && !b->stop)) {
         return;
     }
-    for (size_t i = 0; i < b->gap_count; i++) {
+    const size_t tell = b->gap_count < VGI_GAPS_MAX ? b->gap_count : VGI_GAPS_MAX - 1;
+    for (size_t i = 0; i < tell; i++) {
         struct vgi_gap *g = &b->gaps[i];
         char text[VG_EVENT_TEXT_MAX + 1], range[48] = "";
         if (g->first > 0) {

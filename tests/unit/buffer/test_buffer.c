@@ -357,6 +357,51 @@ static void whatever_else_fills_the_file_the_newest_rows_can_still_be_fetched(vo
     assert_true(fetch(r, VG_BUFFER_ROUTINE, 64) > 0);
 }
 
+/* Settles all of the urgent lane; returns how many rows its gap events count. */
+static uint64_t take_gaps(struct rig *r)
+{
+    static const char key[] = "count=";
+    uint64_t told = 0;
+    while (fetch(r, VG_BUFFER_URGENT, 64) > 0) {
+        for (size_t i = 0; i < r->count; i++) {
+            const struct vg_reading *x = &r->rows[i].reading;
+            const char *at = strstr(x->event_text, key);
+            told += at != NULL ? strtoull(at + strlen(key), NULL, 10) : 0;
+        }
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    return told;
+}
+
+#define OLD_ROWS 600
+
+/* Two commits in a row evict from more stores each than the table of gaps has places. */
+static void evictions_from_many_stores_are_all_told(void **state)
+{
+    struct rig *r = *state;
+    make_small(r);
+    r->options.max_bytes = 131072;
+    run_sql(r->path, "DELETE FROM queue;"
+                     "INSERT INTO epochs SELECT 100 + value, value, (SELECT max(boot) FROM boots)"
+                     " FROM series WHERE value <= 600;"
+                     "INSERT INTO queue SELECT (1 << 62) | ((100 + value) << 38) | 1, 0,"
+                     " zeroblob(600) FROM series WHERE value <= 600");
+    uint64_t told = 0, left = OLD_ROWS;
+    struct vg_reading x = smoke("s2");
+    for (int opens = 0; opens < 4; opens++) {
+        rig_open(r);
+        for (int i = 0; i < 12; i++) {
+            append(r, &x);
+            wait_until(r, urgent_committed, stats(r).appended[VG_BUFFER_URGENT], "the alarm");
+        }
+        left = stats(r).rows[VG_BUFFER_ROUTINE];
+        told += take_gaps(r);
+        rig_close(r); /* tells what is left without a wait */
+    }
+    assert_in_range(left, 1, OLD_ROWS - 6 * 64);
+    assert_int_equal(told, OLD_ROWS - left);
+}
+
 static void rows_older_than_the_limit_go_and_say_so(void **state)
 {
     struct rig *r = *state;
@@ -608,6 +653,7 @@ int main(void)
         TEST(anchors_of_a_long_boot_leave_a_small_buffer_room_for_readings),
         TEST(a_full_quarantine_leaves_a_small_buffer_room_for_readings),
         TEST(whatever_else_fills_the_file_the_newest_rows_can_still_be_fetched),
+        TEST(evictions_from_many_stores_are_all_told),
         TEST(rows_older_than_the_limit_go_and_say_so),
         TEST(a_full_ring_refuses_and_the_gap_counts_it),
         TEST(rows_of_an_earlier_boot_get_their_time_from_anchors),
