@@ -9,6 +9,7 @@
  * the engines with what they had learnt are forgotten with it. */
 #include "alarm.h"
 #include "metrics.h"
+#include "wall.h"
 
 #include "vigia/devices.h"
 #include "vigia/dlog_admin.h"
@@ -34,8 +35,10 @@
 #define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
 #define COMMIT_AGAIN   50    /* ms between two tries of it */
 /* A received time further ahead of the wall clock than this is that of a collector whose clock is
- * wrong; the record counts as received now. */
+ * wrong; the record counts as received now. A partition's clock further ahead went by a wrong wall
+ * clock of our own; it is set back. */
 #define AHEAD_MAX_MS 60000
+static_assert(AHEAD_MAX_MS >= VGI_WALL_LEAP_MS, "a step that is followed sets no clock back");
 static_assert(BATCH * 8 + DEADLINES_MAX * 2 + COMMIT_RECORDS <= VG_DLOG_TXN_RECORDS_MAX,
               "the worst batch fits a transaction");
 
@@ -73,6 +76,8 @@ struct alarm {
     bool failed;       /* the program ends */
     size_t deadlines_left;
     struct vg_mono commit_due, urgent_due, give_up;
+    struct vgi_wall wall;
+    int64_t now_ms; /* wall_ms() before the batch was polled */
     uint64_t seed;
     struct vg_reading reading;
     struct vg_dlog_record records[BATCH];
@@ -142,6 +147,37 @@ static void on_device(void *arg, const char *name, const struct vg_device *now)
     a->devices_changed = true;
 }
 
+/* ---- time ---- */
+
+/* The wall clock that is gone by; see wall.h. */
+static int64_t wall_ms(struct alarm *a)
+{
+    const struct vg_clock *clock = vg_loop_clock(a->loop);
+    const struct vg_boot boot = vg_now_boot(clock);
+    const enum vgi_wall_news news = vgi_alarm_wall_look(&a->wall, vg_now_wall(clock), boot);
+    if (news != VGI_WALL_SAME) {
+        static const char *const words[] = {[VGI_WALL_LEAPT] = "clock-leapt",
+                                            [VGI_WALL_BACK] = "clock-back",
+                                            [VGI_WALL_FOLLOWED] = "clock-followed"};
+        vg_log_warn(words[news], "leap_ms=%lld", (long long)vgi_alarm_wall_leap_ms(&a->wall));
+        vgi_metrics_clock(news == VGI_WALL_LEAPT, news == VGI_WALL_FOLLOWED);
+    }
+    return vgi_alarm_wall_ms(&a->wall, boot);
+}
+
+/* A clock ahead of us went by a wall clock that was wrong, here or where the state was stored: until
+ * then no deadline would be due. */
+static void set_back(struct part *p, int64_t now_ms)
+{
+    int64_t clock_ms = vg_alarm_engine_clock(p->engine);
+    size_t states = vg_alarm_engine_set_back(p->engine, now_ms, AHEAD_MAX_MS);
+    if (states > 0) {
+        vgi_metrics_clock_set_back();
+        vg_log_warn("partition-clock-set-back", "partition=%d ms=%lld states=%zu", (int)p->number,
+                    (long long)(clock_ms > now_ms ? clock_ms - now_ms : 0), states);
+    }
+}
+
 /* ---- partitions ---- */
 
 static void on_assigned(void *arg, int32_t number)
@@ -182,6 +218,7 @@ static void on_restored(void *arg, int32_t number)
 {
     struct alarm *a = arg;
     if (!a->failed) {
+        set_back(&a->parts[number], wall_ms(a));
         vg_alarm_engine_restored(a->parts[number].engine);
         vg_log_info("partition-restored", "partition=%d sensors=%zu", (int)number,
                     vg_alarm_engine_sensors(a->parts[number].engine));
@@ -222,18 +259,17 @@ static void advance(struct alarm *a, struct part *p, int64_t now_ms)
     a->deadlines_left -= vg_alarm_engine_advance(p->engine, now_ms, a->deadlines_left);
 }
 
-/* The partition's clock never goes back: one wrong collector would end every pre-alarm now and hold
+/* The partition's clock does not go back by itself: one wrong collector would end every pre-alarm now and hold
  * all deadlines until its time has come. */
 static int64_t received(const struct alarm *a, const struct vg_dlog_record *r, int64_t received_ms)
 {
-    int64_t wall_ms = vg_now_wall(vg_loop_clock(a->loop)).ms;
-    if (received_ms <= wall_ms + AHEAD_MAX_MS) {
+    if (received_ms <= a->now_ms + AHEAD_MAX_MS) {
         return received_ms;
     }
     vgi_metrics_ahead();
     vg_log_warn("received-ahead", "partition=%d offset=%lld ms=%lld", (int)r->partition,
-                (long long)r->offset, (long long)(received_ms - wall_ms));
-    return wall_ms;
+                (long long)r->offset, (long long)(received_ms - a->now_ms));
+    return a->now_ms;
 }
 
 static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_record *r)
@@ -396,7 +432,7 @@ static bool batch(struct alarm *a)
     size_t got = 0;
     /* Taken before the poll: what was appended until then and is not in it, may be on its way for
      * settle at most. */
-    int64_t wall_ms = vg_now_wall(vg_loop_clock(a->loop)).ms - a->conf->settle_ms;
+    a->now_ms = wall_ms(a);
     enum vg_err rc = vg_dlog_processor_poll(a->processor, 0, a->records, BATCH, &got, &err);
     if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
         fail(a, "poll", &err);
@@ -421,8 +457,11 @@ static bool batch(struct alarm *a)
         if (a->devices_changed) {
             vg_alarm_engine_devices_changed(p->engine);
         }
+        if (vg_alarm_engine_clock(p->engine) > a->now_ms + AHEAD_MAX_MS) {
+            set_back(p, a->now_ms);
+        }
         if (p->caught_up && got == 0) {
-            advance(a, p, wall_ms);
+            advance(a, p, a->now_ms - a->conf->settle_ms);
         }
         count(p);
     }
@@ -433,10 +472,10 @@ static bool batch(struct alarm *a)
     return got > 0 || a->deadlines_left == 0;
 }
 
-static int64_t wait_ms(const struct alarm *a)
+static int64_t wait_ms(struct alarm *a)
 {
     int64_t wait = VG_DLOG_TURN_MS;
-    int64_t wall_ms = vg_now_wall(vg_loop_clock(a->loop)).ms - a->conf->settle_ms;
+    const int64_t now_ms = wall_ms(a) - a->conf->settle_ms;
     if (a->uncommitted) {
         int64_t due = vg_mono_diff_ms(a->commit_due, vg_now_mono(vg_loop_clock(a->loop))) + 1;
         wait = due < wait ? due : wait;
@@ -444,7 +483,7 @@ static int64_t wait_ms(const struct alarm *a)
     for (int32_t i = 0; i < a->part_count; i++) {
         if (a->parts[i].engine != NULL && a->parts[i].caught_up) {
             int64_t next = vg_alarm_engine_next(a->parts[i].engine);
-            wait = next < wall_ms + wait ? next - wall_ms : wait;
+            wait = next < now_ms + wait ? next - now_ms : wait;
         }
     }
     return wait < 1 ? 1 : wait;

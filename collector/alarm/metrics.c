@@ -24,6 +24,9 @@ enum {
     NO_ROOM,
     UNREADABLE,
     AHEAD,
+    CLOCK_LEAPS,
+    CLOCK_LEAPS_FOLLOWED,
+    CLOCKS_SET_BACK,
     DEVICES_REFUSED,
     COMMITS,
     DROPPED,
@@ -52,6 +55,13 @@ static struct vg_metric metrics[METRIC_COUNT] = {
     COUNTER(UNREADABLE, "unreadable_total", "Records that are not of their schema, skipped."),
     COUNTER(AHEAD, "received_ahead_total",
             "Records of a collector whose clock is a minute or more ahead."),
+    COUNTER(
+        CLOCK_LEAPS, "clock_leaps_total",
+        "Leaps of this machine's wall clock of more than a minute that were not followed at once."),
+    COUNTER(CLOCK_LEAPS_FOLLOWED, "clock_leaps_followed_total",
+            "Leaps that were followed: at once soon after the start, else after five minutes."),
+    COUNTER(CLOCKS_SET_BACK, "clocks_set_back_total",
+            "Clocks of partitions that were a minute or more ahead of the wall clock."),
     COUNTER(DEVICES_REFUSED, "devices_refused_total",
             "Entries of devices that cannot be read or exceed max_devices: not supervised."),
     COUNTER(COMMITS, "commits_total", "Transactions committed."),
@@ -100,6 +110,17 @@ void vgi_metrics_unreadable(void)
 void vgi_metrics_ahead(void)
 {
     vg_metric_add(&metrics[AHEAD], 1);
+}
+
+void vgi_metrics_clock(bool leapt, bool followed)
+{
+    vg_metric_add(&metrics[CLOCK_LEAPS], leapt);
+    vg_metric_add(&metrics[CLOCK_LEAPS_FOLLOWED], followed);
+}
+
+void vgi_metrics_clock_set_back(void)
+{
+    vg_metric_add(&metrics[CLOCKS_SET_BACK], 1);
 }
 
 void vgi_metrics_devices_refused(uint64_t count)

@@ -228,6 +228,30 @@ int64_t vg_alarm_engine_clock(const struct vg_alarm_engine *e)
     return e->clock_ms;
 }
 
+size_t vg_alarm_engine_set_back(struct vg_alarm_engine *e, int64_t now_ms, int64_t slack_ms)
+{
+    const int64_t most_ms = vgi_add_ms(now_ms, slack_ms);
+    size_t ahead = e->clock_ms > most_ms || vgi_rules_newest_ms(&e->collectors) > most_ms;
+    for (size_t i = 0; i < e->count; i++) {
+        ahead += vgi_rules_newest_ms(&e->states[i]) > most_ms;
+    }
+    if (ahead == 0) {
+        return 0;
+    }
+    e->clock_ms = vgi_min_ms(e->clock_ms, now_ms);
+    e->rules.arrived_ms = vgi_min_ms(e->rules.arrived_ms, now_ms);
+    vgi_rules_set_back(&e->collectors, now_ms);
+    e->collectors.dirty = true;
+    for (uint32_t i = 0; i < e->count; i++) {
+        struct vg_rules_state *s = &e->states[i];
+        vgi_rules_set_back(s, now_ms);
+        /* Earlier than they were, which the heaps must not miss. */
+        vgi_heap_set(&e->expiry, i, vg_rules_expiry(e->rules.conf, s));
+        vgi_heap_set(&e->silence, i, vg_rules_silence(e->rules.conf, s, e->collectors.since_ms));
+    }
+    return ahead;
+}
+
 int64_t vg_alarm_engine_next(const struct vg_alarm_engine *e)
 {
     uint32_t i;

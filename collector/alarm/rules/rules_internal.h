@@ -30,6 +30,10 @@ void vgi_rules_heard(struct vg_rules *rules, struct vg_rules_state *s, const str
 int64_t vgi_rules_patience_ms(const struct vg_rules_conf *conf, const struct vg_rules_state *s);
 /* A state has come back from the log, maybe from a processor with another k. */
 void vgi_rules_restored(const struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms);
+/* The newest time in a state that later messages are measured by; VG_LONG_AGO_MS: none. */
+int64_t vgi_rules_newest_ms(const struct vg_rules_state *s);
+/* Makes now_ms of those that are later. When an alarm was raised stays as it was told. */
+void vgi_rules_set_back(struct vg_rules_state *s, int64_t now_ms);
 
 enum vgi_mark { VGI_MARK_NEW, VGI_MARK_DUPLICATE, VGI_MARK_OLD_STORE };
 /* Whether the reading was applied before; if not, notes that it is now. */
@@ -39,6 +43,11 @@ enum vgi_mark vgi_rules_mark(struct vg_rules_state *s, const struct vg_reading *
 static inline int64_t vgi_add_ms(int64_t a, int64_t b)
 {
     return a > 0 && b > VG_NEVER_MS - a ? VG_NEVER_MS : a + b;
+}
+
+static inline int64_t vgi_min_ms(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
 }
 
 static inline int64_t vgi_max_ms(int64_t a, int64_t b)

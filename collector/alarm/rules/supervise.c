@@ -117,6 +117,37 @@ void vg_rules_collector_heard(struct vg_rules *rules, struct vg_rules_state *s, 
     }
 }
 
+int64_t vgi_rules_newest_ms(const struct vg_rules_state *s)
+{
+    int64_t newest_ms = vgi_max_ms(vgi_max_ms(s->seen_ms, s->since_ms), s->newest_ms);
+    newest_ms = vgi_max_ms(newest_ms, s->ok_ms);
+    for (unsigned t = 0; t < VG_RULES_STRIKE_TYPES; t++) {
+        const struct vg_alarm *alarm = &s->alarm[VG_ALARM_SMOKE + t];
+        for (unsigned i = 0; alarm->condition == VG_PENDING && i < alarm->strikes; i++) {
+            newest_ms = vgi_max_ms(newest_ms, s->strike[t][i].now_ms);
+        }
+    }
+    return newest_ms;
+}
+
+void vgi_rules_set_back(struct vg_rules_state *s, int64_t now_ms)
+{
+    s->seen_ms = vgi_min_ms(s->seen_ms, now_ms);
+    s->since_ms = vgi_min_ms(s->since_ms, now_ms);
+    s->ok_ms = vgi_min_ms(s->ok_ms, now_ms);
+    s->newest_ms = vgi_min_ms(s->newest_ms, now_ms);
+    if (s->saved_ms > now_ms) {
+        s->saved_ms = VG_LONG_AGO_MS; /* stored with the next message */
+    }
+    for (unsigned t = 0; t < VG_RULES_STRIKE_TYPES; t++) {
+        for (unsigned i = 0; i < VG_STRIKES_MAX; i++) {
+            struct vg_strike *strike = &s->strike[t][i];
+            strike->now_ms = vgi_min_ms(strike->now_ms, now_ms);
+            strike->time_ms = vgi_min_ms(strike->time_ms, now_ms);
+        }
+    }
+}
+
 void vg_rules_stored(struct vg_rules_state *s)
 {
     s->saved_ms = s->seen_ms;

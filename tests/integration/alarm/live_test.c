@@ -238,16 +238,17 @@ static void a_second_instance_takes_over(void **state)
     world_kill(second, SIGTERM);
 }
 
+static const char *const watchful[] = {"supervision.heartbeat=60s", "supervision.factor=2",
+                                       "processor.settle=0ms", NULL};
+static const char device[] =
+    "{\"v\":1,\"device\":\"pi\",\"version\":1,\"state\":\"active\",\"sensors\":[\"*\"],"
+    "\"period_ms\":500,\"class\":\"\",\"credential\":{\"kid\":\"00000000\","
+    "\"nonce\":\"000000000000000000000000\",\"data\":"
+    "\"0000000000000000000000000000000000000000000000000000000000000000\","
+    "\"tag\":\"00000000000000000000000000000000\"}}";
+
 static void silence_is_told_and_survives_a_restart(void **state)
 {
-    static const char *const watchful[] = {"supervision.heartbeat=60s", "supervision.factor=2",
-                                           "processor.settle=0ms", NULL};
-    static const char device[] =
-        "{\"v\":1,\"device\":\"pi\",\"version\":1,\"state\":\"active\",\"sensors\":[\"*\"],"
-        "\"period_ms\":500,\"class\":\"\",\"credential\":{\"kid\":\"00000000\","
-        "\"nonce\":\"000000000000000000000000\",\"data\":"
-        "\"0000000000000000000000000000000000000000000000000000000000000000\","
-        "\"tag\":\"00000000000000000000000000000000\"}}";
     struct world *w = *state;
     world_put(w, VG_TOPIC_DEVICES, -1, "pi", device);
     world_heartbeat(w);
@@ -307,23 +308,57 @@ static void a_collector_whose_clock_is_ahead_moves_no_time(void **state)
     world_kill(pid, SIGTERM);
 }
 
+/* Ours leaps a day ahead for a moment. What it said then must not hold all deadlines for a day, here
+ * or in the next instance. */
+static void a_moment_of_a_wrong_clock_ends_no_supervision(void **state)
+{
+    const int64_t day_ms = 86400000;
+    struct world *w = *state;
+    world_give_clock(w);
+    w->keep_lines = true;
+    world_put(w, VG_TOPIC_DEVICES, -1, "pi", device);
+    world_heartbeat(w);
+    world_reading(w, "hall", 0, 0);
+    pid_t pid = world_start(w, "one", watchful);
+    world_wait_for(w, "raised", "hall:silence:1");
+    *w->clock_ms = day_ms;
+    world_wait_for(w, "raised", "collectors/0:collector:1");
+    world_heartbeat(w);
+    world_wait_for(w, "cleared", "collectors/0:collector:1"); /* stored: the clock with it */
+    *w->clock_ms = 0;
+    world_wait_for_line(w, "msg=partition-clock-set-back partition=0");
+    world_reading(w, "hall", 0, 0);
+    world_wait_for(w, "raised", "hall:silence:2");
+    *w->clock_ms = day_ms;
+    world_wait_for(w, "raised", "collectors/0:collector:2");
+    world_heartbeat(w);
+    world_wait_for(w, "cleared", "collectors/0:collector:2");
+    world_kill(pid, SIGKILL);
+    *w->clock_ms = 0;
+    pid = world_start(w, "two", watchful);
+    world_heartbeat(w);
+    world_reading(w, "hall", 0, 0);
+    world_wait_for(w, "raised", "hall:silence:3");
+    world_kill(pid, SIGTERM);
+}
+
 /* What they speak for is not supervised: somebody must hear of it. */
 static void devices_that_are_one_too_many_or_unreadable_are_told(void **state)
 {
     static const char *const few[] = {"supervision.enabled=false", "processor.max_devices=1", NULL};
-    static const char device[] =
+    static const char entry[] =
         "{\"v\":1,\"device\":\"%s\",\"version\":1,\"state\":\"active\",\"sensors\":[\"%s-*\"],"
         "\"period_ms\":500,\"class\":\"\",\"credential\":{\"kid\":\"00000000\","
         "\"nonce\":\"000000000000000000000000\",\"data\":"
         "\"0000000000000000000000000000000000000000000000000000000000000000\","
         "\"tag\":\"00000000000000000000000000000000\"}}";
     struct world *w = *state;
-    char json[sizeof(device) + 16];
+    char json[sizeof(entry) + 16];
     w->keep_lines = true;
     for (int i = 0; i < 2; i++) {
         char name[8];
         (void)snprintf(name, sizeof(name), "pi%d", i);
-        (void)snprintf(json, sizeof(json), device, name, name);
+        (void)snprintf(json, sizeof(json), entry, name, name);
         world_put(w, VG_TOPIC_DEVICES, -1, name, json);
     }
     pid_t pid = world_start(w, "one", few);
@@ -356,6 +391,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(collectors_that_say_nothing_are_one_alarm, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(a_collector_whose_clock_is_ahead_moves_no_time, open_world,
+                                        close_world),
+        cmocka_unit_test_setup_teardown(a_moment_of_a_wrong_clock_ends_no_supervision, open_world,
                                         close_world),
         cmocka_unit_test_setup_teardown(devices_that_are_one_too_many_or_unreadable_are_told,
                                         open_world, close_world),

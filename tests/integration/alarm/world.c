@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +70,9 @@ void world_open(struct world *w)
 
 void world_close(struct world *w)
 {
+    if (w->clock_ms != NULL) {
+        (void)munmap(w->clock_ms, sizeof(*w->clock_ms));
+    }
     vg_dlog_reader_close(w->alarms);
     vg_dlog_appender_close(w->appender);
     vg_dlog_close(w->log);
@@ -80,6 +84,32 @@ void world_close(struct world *w)
     (void)waitpid(pid, NULL, 0);
 }
 
+void world_give_clock(struct world *w)
+{
+    char path[96];
+    (void)snprintf(path, sizeof(path), "%s/clock", w->folder);
+    int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
+    assert_true(fd >= 0 && ftruncate(fd, sizeof(*w->clock_ms)) == 0);
+    void *at = mmap(NULL, sizeof(*w->clock_ms), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(at != MAP_FAILED);
+    (void)close(fd);
+    w->clock_ms = at;
+}
+
+/* In the child. */
+static void preload_clock(const struct world *w)
+{
+    const char *asan = getenv("ASAN_OPTIONS");
+    char path[96], options[512];
+    (void)snprintf(path, sizeof(path), "%s/clock", w->folder);
+    (void)snprintf(options, sizeof(options), "%s%sverify_asan_link_order=0",
+                   asan == NULL ? "" : asan, asan == NULL ? "" : ":");
+    if (setenv("VIGIA_TEST_CLOCK", path, 1) != 0 || setenv("ASAN_OPTIONS", options, 1) != 0 ||
+        setenv("LD_PRELOAD", VIGIA_BINARY_DIR "/tests/fault_shim.so", 1) != 0) {
+        _exit(127);
+    }
+}
+
 #define SETS_MAX 16
 #define LOG_SETS 6
 
@@ -87,6 +117,7 @@ struct command {
     char text[LOG_SETS + 1][600];
     const char *argv[2 * (LOG_SETS + 1 + SETS_MAX) + 2];
     size_t count;
+    const struct world *clock; /* whose clock it sees; NULL: the machine's */
 };
 
 static void add_word(struct command *c, const char *word)
@@ -128,6 +159,9 @@ static pid_t command_start(const struct command *c, int child, int to)
         if (to >= 0 && dup2(to, child) < 0) {
             _exit(127);
         }
+        if (c->clock != NULL) {
+            preload_clock(c->clock);
+        }
         union {
             const char *const *from;
             char *const *to;
@@ -152,6 +186,7 @@ pid_t world_start(struct world *w, const char *instance, const char *const *sets
     for (size_t i = 0; sets != NULL && sets[i] != NULL; i++) {
         add_set(&c, sets[i]);
     }
+    c.clock = w->clock_ms != NULL ? w : NULL;
     if (w->keep_lines) {
         (void)snprintf(lines, sizeof(lines), "%s/lines", w->folder);
         to = open(lines, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);

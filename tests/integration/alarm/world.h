@@ -31,7 +31,8 @@ struct world {
     size_t told_count;
     size_t states; /* records of alarm-state seen by world_states */
     int64_t now_ms;
-    bool keep_lines; /* what the processors log goes to a file, for world_wait_for_line */
+    int64_t *clock_ms; /* world_give_clock: what their wall clock is ahead of ours */
+    bool keep_lines;   /* what the processors log goes to a file, for world_wait_for_line */
 };
 
 /* Fails the test when anything cannot be made. */
@@ -40,6 +41,8 @@ void world_close(struct world *w);
 
 /* Starts vigia-alarm with further --set values (NULL-terminated); its log goes to the test's. */
 pid_t world_start(struct world *w, const char *instance, const char *const *sets);
+/* Processors started from now on see a wall clock that *w->clock_ms moves. */
+void world_give_clock(struct world *w);
 void world_kill(pid_t pid, int signal); /* and waits for its end */
 
 /* Runs `vigia --json WORDS` (NULL-terminated) on this log: its exit code, and what it printed. */

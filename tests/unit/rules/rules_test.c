@@ -278,6 +278,9 @@ static void only_alarms_worth_showing_are_shown(void **unused)
 
 struct told {
     unsigned count;
+    enum vg_alarm_event_kind kind; /* of the newest */
+    enum vg_alarm_type type;
+    int64_t time_ms;
     char reason[32];
 };
 
@@ -285,6 +288,9 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
 {
     struct told *told = arg;
     told->count++;
+    told->kind = event->kind;
+    told->type = event->type;
+    told->time_ms = event->time_ms;
     (void)vg_str_copy(event->reason != NULL ? event->reason : "", told->reason,
                       sizeof(told->reason));
 }
@@ -431,6 +437,96 @@ static void a_sensor_without_room_is_told_and_counted(void **unused)
     vg_alarm_engine_free(e);
 }
 
+/* The clock was a day ahead once: what it says must not hold every deadline until then. */
+static void an_engine_whose_clock_was_ahead_supervises_from_now_on(void **unused)
+{
+    const int64_t day_ms = 86400000, now_ms = 100 * day_ms, slack_ms = 60000;
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    struct vg_error err;
+    struct vg_reading unsynced = {.sensor = "hall",
+                                  .device = "d",
+                                  .has = VG_HAS_MOTION,
+                                  .motion = true,
+                                  .quality = VG_QUALITY_UNSYNCED};
+    static char buf[3][VG_ALARM_STATE_MAX];
+    struct vg_span key, value[3];
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *e = engine(&conf, 4, &told);
+    vg_alarm_engine_advance(e, now_ms + day_ms, SIZE_MAX);
+    vg_alarm_engine_heartbeat(e, now_ms + day_ms);
+    read_one(e, "hall", VG_HAS_OK, now_ms + day_ms);
+    read_one(e, "hall", VG_HAS_SMOKE, now_ms + day_ms);
+    read_one(e, "attic", VG_HAS_SMOKE, now_ms + day_ms);
+    assert_int_equal(told.count, 2);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(vg_alarm_engine_next_dirty(e, buf[i], &key, &value[i]));
+    }
+    struct vg_alarm_engine *next = NULL;
+    struct vg_alarm_engine_options o = {
+        .conf = &conf, .max_sensors = 4, .event = on_event, .period = on_period, .arg = &told};
+    assert_int_equal(vg_alarm_engine_new(&o, &next), VG_OK);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(vg_alarm_engine_restore(next, value[i], &err), VG_OK);
+    }
+    struct vg_alarm_engine *both[] = {e, next}; /* while it runs, and when it is restored */
+    for (size_t i = 0; i < 2; i++) {
+        told.count = 0;
+        assert_int_equal(vg_alarm_engine_set_back(both[i], now_ms, slack_ms), 3);
+        assert_int_equal(vg_alarm_engine_set_back(both[i], now_ms, slack_ms), 0);
+        if (both[i] == next) {
+            vg_alarm_engine_restored(next);
+        }
+        assert_true(vg_alarm_engine_clock(both[i]) == now_ms);
+        /* Stored: the clock at once, a sensor with its next message, whatever that says. */
+        assert_int_equal(vg_alarm_engine_dirty(both[i]), 1);
+        read_one(both[i], "attic", VG_HAS_MAX_TEMPERATURE, now_ms);
+        assert_int_equal(vg_alarm_engine_dirty(both[i]), 2);
+        /* The OK of tomorrow is one of now, and what arrives now does so now. */
+        unsynced.time_ms = unsynced.received_ms = now_ms + 1;
+        vg_alarm_engine_advance(both[i], now_ms + 1, SIZE_MAX);
+        vg_alarm_engine_reading(both[i], &unsynced);
+        assert_int_equal(told.count, 1);
+        assert_int_equal(told.kind, VG_RAISED);
+        assert_true(told.time_ms == now_ms + 1);
+        /* The strike of tomorrow is one of now, and the third raises. */
+        read_one(both[i], "hall", VG_HAS_SMOKE, now_ms + 2);
+        assert_int_equal(told.count, 1);
+        read_one(both[i], "hall", VG_HAS_SMOKE, now_ms + 3);
+        assert_int_equal(told.count, 2);
+        assert_int_equal(told.kind, VG_RAISED);
+        assert_true(told.time_ms == now_ms + 3);
+        /* Twice the patience for a state that was restored. */
+        vg_alarm_engine_advance(both[i], now_ms + 6 * period_ms, SIZE_MAX);
+        assert_int_equal(told.count, 4);
+        assert_int_equal(told.type, VG_ALARM_SILENCE);
+        vg_alarm_engine_advance(both[i], now_ms + conf.heartbeat_ms, SIZE_MAX);
+        assert_int_equal(told.count, 5);
+        assert_int_equal(told.type, VG_ALARM_COLLECTOR);
+        vg_alarm_engine_advance(both[i], now_ms + conf.window_ms, SIZE_MAX);
+        assert_int_equal(told.count, 6); /* of the attic */
+        assert_int_equal(told.kind, VG_PRE_ALARM_EXPIRED);
+        vg_alarm_engine_free(both[i]);
+    }
+}
+
+static void an_engine_that_is_a_little_ahead_stays_as_it_is(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *e = engine(&conf, 4, &told);
+    assert_int_equal(vg_alarm_engine_set_back(e, 1000, 0), 0);
+    read_one(e, "hall", VG_HAS_SMOKE, 61000);
+    assert_int_equal(vg_alarm_engine_set_back(e, 1000, 60000), 0);
+    assert_true(vg_alarm_engine_clock(e) == 61000);
+    assert_int_equal(vg_alarm_engine_set_back(e, 1000, 59999), 2);
+    assert_true(vg_alarm_engine_clock(e) == 1000);
+    vg_alarm_engine_free(e);
+}
+
 static void deadlines_are_told_in_portions(void **unused)
 {
     struct vg_rules_conf conf;
@@ -548,6 +644,8 @@ int main(void)
         cmocka_unit_test(only_alarms_worth_showing_are_shown),
         cmocka_unit_test(a_sensor_that_takes_the_collectors_name_is_told_but_not_kept),
         cmocka_unit_test(a_sensor_without_room_is_told_and_counted),
+        cmocka_unit_test(an_engine_whose_clock_was_ahead_supervises_from_now_on),
+        cmocka_unit_test(an_engine_that_is_a_little_ahead_stays_as_it_is),
         cmocka_unit_test(deadlines_are_told_in_portions),
         cmocka_unit_test(changes_of_periods_are_taken_in_portions),
         cmocka_unit_test(an_engine_of_impossible_size_is_refused),
