@@ -278,7 +278,8 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
     for (int type = SMOKE; type < TYPES; type++) {
         expire(x, s, type, x->clock_ms);
     }
-    int64_t time = x->clock_ms; /* nothing is measured after it has arrived, or arrives before the others */
+    /* Nothing is measured after it has arrived, or arrives before the others. */
+    int64_t time = x->clock_ms;
     if (strcmp(r->quality, "synced") == 0 && r->time_ms < time) {
         time = r->time_ms;
     }
