@@ -101,15 +101,38 @@ void vgi_session_next(struct vgi_core *c, struct vg_mono now)
     connect_now(c, now);
 }
 
+/* A session that worked was closed. Once that is a restart: come back at once. Soon again it is a
+ * collector without room, which ends another device's session to take ours: coming back at once
+ * would keep the two, and all their like, at it for ever. So this is done at most once per
+ * backoff_max, and a session that lasted that long always has it; what a 2.04 begins anew is the
+ * backoff after failures, not this one. */
+static void closed(struct vgi_core *c, struct vg_mono now)
+{
+    if (!vgi_before(now, c->at_once)) {
+        c->at_once = vg_mono_add_ms(now, c->options.backoff_max_ms);
+        c->closes = 0;
+        connect_now(c, now);
+        return;
+    }
+    next_collector(c);
+    c->attempt = c->closes;
+    back_off(c, now);
+    c->closes = c->attempt;
+}
+
 static void lost(struct vgi_core *c, enum vgi_lost why, struct vg_mono now)
 {
-    bool again = c->link == VGI_UP && c->proven;
+    bool worked = c->link == VGI_UP && c->proven;
     vgi_tell(c, VG_UPLINK_EV_LOST, why);
     close_session(c);
-    if (again) {
-        /* It worked a moment ago: a restarted collector or a forgetful NAT. */
+    if (worked) {
         c->tried = 0;
-        connect_now(c, now);
+        if (why == VGI_LOST_CLOSED) {
+            closed(c, now);
+        } else {
+            /* It worked a moment ago: a collector that died or a forgetful NAT. */
+            connect_now(c, now);
+        }
         return;
     }
     c->tried++;
@@ -204,7 +227,7 @@ void vgi_core_start(struct vgi_core *c, struct vg_mono now)
     for (size_t i = 0; i < c->options.collector_count; i++) {
         c->hold[i] = now;
     }
-    c->credited = now;
+    c->at_once = c->credited = now;
     c->credit = c->options.rate * 1000;
     connect_now(c, now);
     finish(c, now);

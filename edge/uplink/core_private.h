@@ -48,6 +48,9 @@ struct vgi_core {
     size_t tried;     /* collectors that failed since the last success */
     unsigned attempt; /* exponent of the backoff */
     bool proven;      /* this session has had a 2.04 */
+    /* A session that worked and was closed begins again at once from then on, not before. */
+    struct vg_mono at_once;
+    unsigned closes; /* exponent of the backoff after those closed before */
     unsigned unavailable;
     enum vg_format format;
     /* Nothing is sent to a collector before: what one has asked for binds no other. */

@@ -26,7 +26,9 @@
  *                   retransmission happens there
  *
  * A failed handshake goes to the next collector at once; when all have failed, a jittered
- * exponential backoff. */
+ * exponential backoff. A session that worked and is closed by the collector begins again at once,
+ * but that only once per `backoff_max_ms`: closed sooner again, the next collector after a backoff,
+ * which grows until a session lasts. So a collector without room for all is not stormed. */
 #ifndef VIGIA_UPLINK_H
 #define VIGIA_UPLINK_H
 
