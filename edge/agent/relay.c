@@ -4,6 +4,7 @@
 #include "vigia/log.h"
 #include "vigia/program.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 /* After a fatal failure of the buffer's file: time for what is in memory to leave, then the process
@@ -213,5 +214,11 @@ void vgi_relay_close(struct vgi_agent *a)
     vg_uplink_net_free(a->net);
     vg_loop_unwatch(a->loop, a->buffer_watch);
     vg_loop_timer_remove(a->loop, a->end);
-    vg_buffer_close(a->buffer);
+    struct vg_error err;
+    const uint64_t lost = vg_buffer_close(a->buffer, &err);
+    if (lost > 0) {
+        vg_log_error("readings-lost", "file=%s count=%" PRIu64 " reason=%s",
+                     VG_Q(a->conf->buffer_path), lost, VG_Q(err.text));
+        vg_program_fail(VG_EXIT_FAIL);
+    }
 }

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -188,10 +189,25 @@ enum vg_err vg_buffer_open(const struct vg_buffer_options *options,
     return VG_OK;
 }
 
-void vg_buffer_close(struct vg_buffer *b)
+/* Rows in memory without an outcome. The writer's thread has ended. */
+static uint64_t unsaved(const struct vg_buffer *b)
+{
+    uint64_t rows = 0;
+    for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
+        const struct vgi_ring *ring = &b->rings[lane];
+        uint64_t pos = ring->head;
+        const struct vgi_record *r;
+        while ((r = vgi_ring_next(ring, ring->tail, &pos)) != NULL) {
+            rows += r->dead ? 0 : 1;
+        }
+    }
+    return rows;
+}
+
+uint64_t vg_buffer_close(struct vg_buffer *b, struct vg_error *err)
 {
     if (b == NULL) {
-        return;
+        return 0;
     }
     (void)pthread_mutex_lock(&b->lock);
     b->stop = true;
@@ -200,7 +216,13 @@ void vg_buffer_close(struct vg_buffer *b)
     (void)pthread_join(b->thread, NULL);
     (void)pthread_cond_destroy(&b->wake);
     (void)pthread_mutex_destroy(&b->lock);
+    const uint64_t lost = unsaved(b);
+    if (lost > 0) {
+        (void)vg_fail(err, VG_E_IO, "%s: %" PRIu64 " rows are not on the card: %s", b->store.path,
+                      lost, b->store.why);
+    }
     release(b);
+    return lost;
 }
 
 int vg_buffer_fd(const struct vg_buffer *b)

@@ -68,7 +68,7 @@ bool drive_open(struct drive *d, const struct vg_buffer_options *options,
 
 void drive_close(struct drive *d)
 {
-    vg_buffer_close(d->b);
+    (void)vg_buffer_close(d->b, NULL);
     d->b = NULL;
 }
 

@@ -2,6 +2,7 @@
 """The agent with a real collector: edge_test.py NAME runs one of the tests below; each name is a sentence."""
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -267,6 +268,24 @@ def what_waits_on_the_card_is_told_from_the_first_look(rig):
     rig.edge.start()
     told = wait_for("the first look", lambda: figures(rig.edge))
     assert told[waiting] > 20, "%d readings wait, told by an agent with at least 20" % told[waiting]
+
+
+def readings_that_cannot_be_written_at_the_end_are_told(rig):
+    rig.agent(STORY.replace("end 4s", "end 600s"), "127.0.0.1:%d" % free_port(), buffer__group="5s")
+    wait_for("the agent answers", lambda: figures(rig.edge))
+    rig.edge.stop()
+    assert rig.edge.process.returncode == 0, rig.edge.log()
+    # Its lines go into a pipe, which the limit on files does not touch.
+    edge = rig.edge.process = subprocess.Popen(rig.edge.args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                               restore_signals=False)  # SIGXFSZ stays ignored: a write fails instead
+    wait_for("the agent answers", lambda: figures(rig.edge))
+    resource.prlimit(edge.pid, resource.RLIMIT_FSIZE, (0, 0))
+    wait_for("readings wait for the card", lambda: figures(rig.edge)["vigia_edge_ring_bytes"] > 0)
+    edge.terminate()
+    out, _ = edge.communicate(timeout=20)
+    assert edge.returncode == 1, out
+    lines = [line for line in out.splitlines() if "msg=readings-lost" in line]
+    assert len(lines) == 1 and "count=" in lines[0] and "rows are not on the card" in lines[0], out
 
 
 def main():

@@ -61,7 +61,7 @@ void rig_open(struct rig *r)
 
 void rig_close(struct rig *r)
 {
-    vg_buffer_close(r->b);
+    (void)vg_buffer_close(r->b, NULL);
     r->b = NULL;
 }
 

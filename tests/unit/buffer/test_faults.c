@@ -253,6 +253,41 @@ static void a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so(void **st
     assert_false(r->fatal);
 }
 
+static uint64_t close_and_count(struct rig *r)
+{
+    struct vg_buffer *b = r->b;
+    r->b = NULL;
+    return vg_buffer_close(b, &r->err);
+}
+
+static void a_close_that_cannot_commit_says_how_many_rows_are_lost(void **state)
+{
+    struct rig *r = *state;
+    /* A full disk is told by a row of its own. */
+    static const struct {
+        int code;
+        uint64_t lost;
+        const char *told;
+    } cases[] = {{SQLITE_FULL, 3, "3 rows are not on the card: "},
+                 {SQLITE_IOERR_WRITE, 2, "2 rows are not on the card: "}};
+    struct vg_reading n = normal("s1", 1);
+    r->options.group_ms = 5000;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        rig_open(r);
+        append(r, &n);
+        append(r, &n);
+        fault_arm(&fault_write, 1, cases[i].code, 1);
+        assert_int_equal(close_and_count(r), cases[i].lost);
+        assert_int_equal(r->err.code, VG_E_IO);
+        assert_non_null(strstr(r->err.text, r->path));
+        assert_non_null(strstr(r->err.text, cases[i].told));
+        fault_reset();
+    }
+    rig_open(r);
+    append(r, &n);
+    assert_int_equal(close_and_count(r), 0);
+}
+
 #define BACKLOG 20000 /* rows: more than the page cache holds, so that a fetch has to read */
 
 static void make_backlog(struct rig *r)
@@ -375,6 +410,7 @@ int main(void)
         TEST(a_failed_sync_of_a_checkpoint_is_fatal_too),
         TEST(a_full_disk_keeps_readings_in_memory_and_alarms_leave_from_there),
         TEST(a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so),
+        TEST(a_close_that_cannot_commit_says_how_many_rows_are_lost),
         TEST(a_row_that_cannot_be_read_is_not_passed_by_newer_ones_in_memory),
         TEST(rows_that_could_not_be_read_are_offered_again),
         TEST(a_file_damaged_while_open_is_replaced_and_readings_go_on),

@@ -123,8 +123,10 @@ struct vg_buffer;
 enum vg_err vg_buffer_open(const struct vg_buffer_options *options,
                            const struct vg_buffer_events *events, const struct vg_clock *clock,
                            struct vg_buffer **out, struct vg_error *err) VG_NODISCARD;
-/* Commits what waits, ends the thread, closes the file. NULL is allowed. Waits for the card. */
-void vg_buffer_close(struct vg_buffer *b);
+/* Commits what waits, ends the thread, closes the file. NULL is allowed. Waits for the card. Returns
+ * how many accepted rows are neither settled nor on the card, and thus gone: if any, *err (may be
+ * NULL) says why in one line that names the file (VG_E_IO). */
+uint64_t vg_buffer_close(struct vg_buffer *b, struct vg_error *err);
 
 int vg_buffer_fd(const struct vg_buffer *b);
 void vg_buffer_dispatch(struct vg_buffer *b);
