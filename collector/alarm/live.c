@@ -86,7 +86,7 @@ struct alarm {
 
 static void turn(void *arg);
 
-static void fail(struct alarm *a, const char *what, const struct vg_error *err)
+static void fail_as(struct alarm *a, const char *what, const struct vg_error *err, int exit_code)
 {
     if (!a->failed) {
         struct vg_error located = *err;
@@ -94,8 +94,13 @@ static void fail(struct alarm *a, const char *what, const struct vg_error *err)
         vg_log_error("alarm-failed", "doing=%s class=%s error=%s", what, vg_err_name(err->code),
                      VG_Q(located.text));
         a->failed = true;
-        vg_program_fail(VG_EXIT_FAIL);
+        vg_program_fail(exit_code);
     }
+}
+
+static void fail(struct alarm *a, const char *what, const struct vg_error *err)
+{
+    fail_as(a, what, err, VG_EXIT_FAIL);
 }
 
 static void append(struct alarm *a, enum vg_topic topic, int32_t partition, struct vg_span key,
@@ -435,7 +440,8 @@ static bool batch(struct alarm *a)
     a->now_ms = wall_ms(a);
     enum vg_err rc = vg_dlog_processor_poll(a->processor, 0, a->records, BATCH, &got, &err);
     if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
-        fail(a, "poll", &err);
+        /* Starting again does not bring back what has left the log: the line names the way out. */
+        fail_as(a, "poll", &err, rc == VG_E_RANGE ? VG_EXIT_CONFIG : VG_EXIT_FAIL);
     }
     if (rc != VG_OK || a->failed) {
         return false;

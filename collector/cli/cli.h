@@ -129,6 +129,7 @@ int cli_alarm_list(struct cli *cli);
 int cli_alarm_show(struct cli *cli);
 int cli_alarm_ack(struct cli *cli);
 int cli_log_backup(struct cli *cli);
+int cli_log_skip(struct cli *cli);
 int cli_decode(struct cli *cli);
 int cli_completion_print(struct cli *cli);
 

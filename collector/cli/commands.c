@@ -107,6 +107,13 @@ const struct cli_command cli_commands[] = {
      true, cli_alarm_ack},
     {"log backup", "FILE", 1, 1, NULL, 0, "copy the log while it runs",
      "SQLite only; a Kafka cluster has tools of its own.", true, cli_log_backup},
+    {"log skip", "GROUP", 1, 1, NULL, 0, "go on after records that left the log unread",
+     "For a program that has stopped because the record it was to read next is not in the log any "
+     "more (max_bytes, the retention, a lost end). GROUP is alarm for vigia-alarm. Moves each such "
+     "position to the oldest record that is there and prints how many records were skipped: what "
+     "they told is lost to the program. Changes nothing while nothing is missing; refuses while an "
+     "instance of the group runs.",
+     true, cli_log_skip},
     {"decode", "", 0, 0, OPTIONS(decode_options),
      "print the readings of one pack from standard input",
      "One JSON line per reading, in the fields of the readings topic. A refused pack or reading is "

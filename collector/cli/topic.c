@@ -213,6 +213,10 @@ static int read_records(struct cli *cli, struct vg_dlog_reader *reader,
         size_t want = plan->limit - done < READ_BATCH ? (size_t)(plan->limit - done) : READ_BATCH;
         enum vg_err code = vg_dlog_read(reader, VG_DLOG_TURN_MS, records, want, &count, &err);
 
+        if (code == VG_E_RANGE) {
+            (void)cli_fail(cli, "%s: --from-beginning reads what is left", err.text);
+            return VG_EXIT_CONFIG;
+        }
         if (code != VG_OK) {
             return cli_fail_err(cli, code, &err);
         }

@@ -25,6 +25,10 @@ struct vgi_backend {
     enum vg_err (*backup)(void *log, const char *path, vg_dlog_progress_fn *fn, void *arg,
                           struct vg_error *err); /* NULL: unsupported */
 
+    /* The name of the group is checked. */
+    enum vg_err (*skip)(void *log, const char *group, vg_dlog_skipped_fn *fn, void *arg,
+                        struct vg_error *err);
+
     enum vg_err (*appender_open)(void *log, void **out, struct vg_error *err);
     /* A group. Key and value are within VG_DLOG_KEY_MAX and VG_DLOG_VALUE_MAX, the key is not
      * empty, tombstones only on compacted topics; 1 to VG_DLOG_GROUP_MAX of them. */

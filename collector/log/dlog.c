@@ -268,14 +268,25 @@ void vg_dlog_reader_close(struct vg_dlog_reader *r)
 
 /* ---- processor ---- */
 
+bool vgi_name_ok(const char *name)
+{
+    return name_ok(name, VG_DLOG_NAME_MAX) && name[0] != '\0';
+}
+
+enum vg_err vgi_name_refused(struct vg_error *err, const char *what, const char *name)
+{
+    return vg_fail(err, VG_E_INVALID,
+                   "%s '%.64s': accepted are 1 to %d letters, digits, '.', '_' and '-'", what, name,
+                   VG_DLOG_NAME_MAX - 1);
+}
+
 static enum vg_err check_options(const struct vg_dlog_processor_options *o, struct vg_error *err)
 {
-    const bool group_ok = name_ok(o->group, VG_DLOG_NAME_MAX) && o->group[0] != '\0';
-    if (!group_ok || !name_ok(o->instance, VG_DLOG_NAME_MAX) || o->instance[0] == '\0') {
-        return vg_fail(err, VG_E_INVALID,
-                       "%s '%.64s': accepted are 1 to %d letters, digits, '.', '_' and '-'",
-                       group_ok ? "instance" : "group", group_ok ? o->instance : o->group,
-                       VG_DLOG_NAME_MAX - 1);
+    if (!vgi_name_ok(o->group)) {
+        return vgi_name_refused(err, "group", o->group);
+    }
+    if (!vgi_name_ok(o->instance)) {
+        return vgi_name_refused(err, "instance", o->instance);
     }
     if (o->input_count == 0 || o->input_count > VG_DLOG_INPUTS_MAX ||
         o->state_topic > VG_TOPIC_NONE) {

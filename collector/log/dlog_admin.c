@@ -289,6 +289,15 @@ enum vg_err vg_dlog_backup(struct vg_dlog *log, const char *path, vg_dlog_progre
     return log->ops->backup(log->impl, path, fn, arg, err);
 }
 
+enum vg_err vg_dlog_skip(struct vg_dlog *log, const char *group, vg_dlog_skipped_fn *fn, void *arg,
+                         struct vg_error *err)
+{
+    if (!vgi_name_ok(group)) {
+        return vgi_name_refused(err, "group", group);
+    }
+    return log->ops->skip(log->impl, group, fn, arg, err);
+}
+
 /* ---- view: a reader over all partitions of a compacted topic ---- */
 
 struct vg_dlog_view {

@@ -11,6 +11,14 @@ struct vg_dlog {
     char client[VG_DLOG_NAME_MAX];
 };
 
+/* What a processor says, with its group's name, when the record to read next has left the log. */
+#define VGI_SKIP_HINT "'vigia log skip %s' goes on with the oldest one that is there"
+
+/* 1 to VG_DLOG_NAME_MAX - 1 letters, digits, '.', '_' and '-'. */
+bool vgi_name_ok(const char *name);
+/* VG_E_INVALID: says what is accepted for `what`, "group" or "instance". */
+enum vg_err vgi_name_refused(struct vg_error *err, const char *what, const char *name);
+
 /* CLOCK_MONOTONIC and the wall clock in ms. The log runs in real time only: nothing here depends on
  * which time it is. */
 int64_t vgi_now_ms(void);

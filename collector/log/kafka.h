@@ -2,6 +2,7 @@
  *
  *   kafka_client.c     settings of a client handle, error classes, finding the brokers
  *   kafka_admin.c      open, create, describe; offsets of partitions
+ *   kafka_skip.c       positions of a group over what has left the log
  *   kafka_appender.c   idempotent producer, verdicts
  *   kafka_reader.c     a consumer of named partitions: the reader, and what restores a processor's
  * state kafka_processor.c  group membership, restoring, poll kafka_txn.c        the transactional
@@ -87,6 +88,19 @@ void vgi_kafka_fd_raise(int fd);
 
 /* ---- kafka_admin.c ---- */
 
+/* One administrative request: init, hand options and queue to the client, wait, look at the event,
+ * done. VG_E_TIMEOUT after VGI_KAFKA_ADMIN_MS. */
+struct vgi_kafka_request {
+    rd_kafka_AdminOptions_t *options;
+    rd_kafka_queue_t *queue;
+    rd_kafka_event_t *event;
+};
+void vgi_kafka_request_init(struct vgi_kafka_request *q, struct vgi_kafka *k,
+                            rd_kafka_admin_op_t op);
+enum vg_err vgi_kafka_request_wait(struct vgi_kafka_request *q, struct vgi_kafka *k,
+                                   const char *what, struct vg_error *err) VG_NODISCARD;
+void vgi_kafka_request_done(struct vgi_kafka_request *q);
+
 /* Offsets of `count` partitions of a topic: `spec` is RD_KAFKA_OFFSET_SPEC_EARLIEST or _LATEST, the
  * latter without regard to open transactions. VG_E_NOTFOUND, VG_E_TIMEOUT. */
 enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
@@ -102,5 +116,10 @@ void vgi_kafka_close(void *log);
 enum vg_err vgi_kafka_create(void *log, unsigned topics, unsigned *created, struct vg_error *err);
 enum vg_err vgi_kafka_describe(void *log, enum vg_topic t, struct vg_dlog_topic_info *out,
                                struct vg_error *err);
+
+/* ---- kafka_skip.c ---- */
+
+enum vg_err vgi_kafka_skip(void *log, const char *group, vg_dlog_skipped_fn *fn, void *arg,
+                           struct vg_error *err);
 
 #endif

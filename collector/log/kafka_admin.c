@@ -102,13 +102,8 @@ void vgi_kafka_close(void *log)
 
 /* ---- one request, one answer ---- */
 
-struct request {
-    rd_kafka_AdminOptions_t *options;
-    rd_kafka_queue_t *queue;
-    rd_kafka_event_t *event;
-};
-
-static void request_init(struct request *q, struct vgi_kafka *k, rd_kafka_admin_op_t op)
+void vgi_kafka_request_init(struct vgi_kafka_request *q, struct vgi_kafka *k,
+                            rd_kafka_admin_op_t op)
 {
     char text[80];
     q->options = rd_kafka_AdminOptions_new(k->admin, op);
@@ -117,7 +112,7 @@ static void request_init(struct request *q, struct vgi_kafka *k, rd_kafka_admin_
     rd_kafka_AdminOptions_set_request_timeout(q->options, VGI_KAFKA_ADMIN_MS, text, sizeof text);
 }
 
-static void request_done(struct request *q)
+void vgi_kafka_request_done(struct vgi_kafka_request *q)
 {
     if (q->event != NULL) {
         rd_kafka_event_destroy(q->event);
@@ -126,8 +121,8 @@ static void request_done(struct request *q)
     rd_kafka_AdminOptions_destroy(q->options);
 }
 
-static enum vg_err request_wait(struct request *q, struct vgi_kafka *k, const char *what,
-                                struct vg_error *err)
+enum vg_err vgi_kafka_request_wait(struct vgi_kafka_request *q, struct vgi_kafka *k,
+                                   const char *what, struct vg_error *err)
 {
     q->event = rd_kafka_queue_poll(q->queue, VGI_KAFKA_ADMIN_MS + 1000);
     if (q->event == NULL) {
@@ -146,15 +141,15 @@ static enum vg_err request_wait(struct request *q, struct vgi_kafka *k, const ch
 static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
                                 size_t count, int64_t spec, int64_t *out, struct vg_error *err)
 {
-    struct request q;
-    request_init(&q, k, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
+    struct vgi_kafka_request q;
+    vgi_kafka_request_init(&q, k, RD_KAFKA_ADMIN_OP_LISTOFFSETS);
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)count);
     for (size_t i = 0; i < count; i++) {
         rd_kafka_topic_partition_list_add(list, topic, partitions[i])->offset = spec;
     }
     rd_kafka_ListOffsets(k->admin, list, q.options, q.queue);
     rd_kafka_topic_partition_list_destroy(list);
-    enum vg_err rc = request_wait(&q, k, "listing offsets", err);
+    enum vg_err rc = vgi_kafka_request_wait(&q, k, "listing offsets", err);
     if (rc == VG_OK) {
         size_t n = 0;
         const rd_kafka_ListOffsetsResultInfo_t **infos =
@@ -178,7 +173,7 @@ static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const in
                          k->brokers, topic, count, known);
         }
     }
-    request_done(&q);
+    vgi_kafka_request_done(&q);
     return rc;
 }
 
@@ -278,13 +273,13 @@ static void take_config(const char *name, const char *value, struct vg_topic_set
 static enum vg_err describe_config(struct vgi_kafka *k, const char *topic,
                                    struct vg_topic_settings *s, struct vg_error *err)
 {
-    struct request q;
-    request_init(&q, k, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
+    struct vgi_kafka_request q;
+    vgi_kafka_request_init(&q, k, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS);
     rd_kafka_ConfigResource_t *resource =
         rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
     rd_kafka_DescribeConfigs(k->admin, &resource, 1, q.options, q.queue);
     rd_kafka_ConfigResource_destroy(resource);
-    enum vg_err rc = request_wait(&q, k, "describing topics", err);
+    enum vg_err rc = vgi_kafka_request_wait(&q, k, "describing topics", err);
     size_t n = 0;
     const rd_kafka_ConfigResource_t **found = NULL;
     if (rc == VG_OK) {
@@ -306,7 +301,7 @@ static enum vg_err describe_config(struct vgi_kafka *k, const char *topic,
             s->retain_ms = 0;
         }
     }
-    request_done(&q);
+    vgi_kafka_request_done(&q);
     return rc;
 }
 
@@ -436,13 +431,13 @@ static enum vg_err request_topic(struct vgi_kafka *k, enum vg_topic t, const cha
         return VG_E_RANGE;
     }
     char text[80];
-    struct request q;
-    request_init(&q, k, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+    struct vgi_kafka_request q;
+    vgi_kafka_request_init(&q, k, RD_KAFKA_ADMIN_OP_CREATETOPICS);
     rd_kafka_AdminOptions_set_operation_timeout(q.options, VGI_KAFKA_ADMIN_MS - 1000, text,
                                                 sizeof text);
     rd_kafka_CreateTopics(k->admin, &topic, 1, q.options, q.queue);
     rd_kafka_NewTopic_destroy(topic);
-    enum vg_err rc = request_wait(&q, k, "creating topics", err);
+    enum vg_err rc = vgi_kafka_request_wait(&q, k, "creating topics", err);
     if (rc == VG_OK) {
         size_t n = 0;
         const rd_kafka_topic_result_t **results =
@@ -457,7 +452,7 @@ static enum vg_err request_topic(struct vgi_kafka *k, enum vg_topic t, const cha
                          k->brokers, name, why);
         }
     }
-    request_done(&q);
+    vgi_kafka_request_done(&q);
     return rc;
 }
 

@@ -10,6 +10,7 @@ const struct vgi_backend vgi_kafka_backend = {
     .describe = vgi_kafka_describe,
     .retain = NULL, /* the brokers do it */
     .backup = NULL, /* the brokers' own means */
+    .skip = vgi_kafka_skip,
     .appender_open = vgi_kafka_appender_open,
     .append = vgi_kafka_append,
     .appender_fd = vgi_kafka_appender_fd,

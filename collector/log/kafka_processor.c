@@ -208,10 +208,11 @@ static enum vg_err fetch_ends(struct vgi_kafka_processor *p, size_t input, struc
             *next = begin[i];
         }
         if (*next < begin[i] || *next > end[i]) {
-            rc = vg_fail(err, VG_E_RANGE,
-                         "kafka %.80s: group %s: %s[%" PRId32 "]: the next offset %" PRId64
-                         " is not in the log, which holds %" PRId64 " to %" PRId64,
-                         p->k->brokers, p->group_id, name, partitions[i], *next, begin[i], end[i]);
+            rc = vg_fail(
+                err, VG_E_RANGE,
+                "kafka %.80s: group %s: %s[%" PRId32 "]: the next offset %" PRId64
+                " is not in the log, which holds %" PRId64 " to %" PRId64 ": " VGI_SKIP_HINT,
+                p->k->brokers, p->group_id, name, partitions[i], *next, begin[i], end[i], p->group);
         }
         p->parts[i].end[input] = end[i];
     }
@@ -325,7 +326,8 @@ static enum vg_err step_restoring(struct vgi_kafka_processor *p, int timeout_ms,
             }
         }
         if (rc != VG_OK) {
-            return rc;
+            /* VG_E_RANGE is for the inputs: the state is read from its beginning at each start. */
+            return rc == VG_E_RANGE ? VG_E_IO : rc;
         }
     }
     return restored(p, err);
@@ -343,8 +345,9 @@ static enum vg_err consumer_error(struct vgi_kafka_processor *p, const rd_kafka_
         return VG_OK; /* the client keeps trying */
     case VG_E_RANGE:
         return vg_fail(err, VG_E_RANGE,
-                       "kafka %.80s: group %s: %s[%" PRId32 "]: the next record has left the log",
-                       p->k->brokers, p->group_id, topic, m->partition);
+                       "kafka %.80s: group %s: %s[%" PRId32
+                       "]: the next record has left the log: " VGI_SKIP_HINT,
+                       p->k->brokers, p->group_id, topic, m->partition, p->group);
     case VG_E_FATAL:
         p->finished = true;
         return vgi_kafka_fail(p->k, err, m->err, topic);

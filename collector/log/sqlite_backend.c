@@ -150,6 +150,7 @@ const struct vgi_backend vgi_sqlite_backend = {
     .describe = sqlite_describe,
     .retain = vgi_sqlite_retain,
     .backup = vgi_sqlite_backup,
+    .skip = vgi_sqlite_skip,
     .appender_open = vgi_sqlite_appender_open,
     .append = vgi_sqlite_append,
     .appender_fd = vgi_sqlite_appender_fd,

@@ -6,6 +6,7 @@
  *   sqlite_fetch.c      one bounded batch of records into memory
  *   sqlite_appender.c   group commit on a thread of its own
  *   sqlite_reader.c     sqlite_owner.c + sqlite_processor.c
+ *   sqlite_skip.c       positions of a group over what has left the log
  *   sqlite_upkeep.c     retention, backup
  *   sqlite_backend.c    the operations on the log as a whole
  *
@@ -22,7 +23,8 @@
 
 #define VGI_APPLICATION_ID 0x56474c47 /* "VGLG" */
 #define VGI_SCHEMA_VERSION 1
-#define VGI_BUSY_MS        5000 /* longest wait for another writer */
+#define VGI_BUSY_MS        5000                    /* longest wait for another writer */
+#define VGI_GROUP_MAX      (VG_DLOG_NAME_MAX + 64) /* name of a group with its prefix */
 
 struct vgi_sqlite {
     const struct vg_dlog_conf *conf;
@@ -139,6 +141,15 @@ bool vgi_over_limit(struct vgi_conn *c);
 enum vg_err vgi_sqlite_retain(void *log, struct vg_dlog_retained *out, struct vg_error *err);
 enum vg_err vgi_sqlite_backup(void *log, const char *path, vg_dlog_progress_fn *fn, void *arg,
                               struct vg_error *err);
+
+/* ---- groups ---- */
+
+/* Takes the lock of a group (its name with prefix), which closing *out gives back. `create`: makes
+ * the file if it is absent, else that is VG_E_NOTFOUND. VG_E_CONFLICT: an instance holds it. */
+enum vg_err vgi_group_lock(const struct vgi_sqlite *log, const char *group, bool create, int *out,
+                           struct vg_error *err);
+enum vg_err vgi_sqlite_skip(void *log, const char *group, vg_dlog_skipped_fn *fn, void *arg,
+                            struct vg_error *err);
 
 /* ---- operations, see backend.h ---- */
 

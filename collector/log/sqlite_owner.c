@@ -21,30 +21,40 @@
 #define STANDBY_STEP_MS 20 /* between two tries to get the lock, within one poll */
 #define RESTORE_BATCH   512
 
-/* VG_OK with p->lock >= 0 when it is ours. */
-static enum vg_err try_lock(struct vgi_processor *p, struct vg_error *err)
+enum vg_err vgi_group_lock(const struct vgi_sqlite *log, const char *group, bool create, int *out,
+                           struct vg_error *err)
 {
-    char path[sizeof p->log->path + sizeof p->group + 8];
+    char path[sizeof log->path + VGI_GROUP_MAX + 8];
     struct stat ours, named;
-    snprintf(path, sizeof path, "%s-%s.lock", p->log->path, p->group);
-    const int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0640);
+    snprintf(path, sizeof path, "%s-%s.lock", log->path, group);
+    const int fd = open(path, (create ? O_CREAT : 0) | O_RDWR | O_CLOEXEC, 0640);
     if (fd < 0) {
         return vg_fail(err, vg_err_of_errno(errno), "%s: %s", path, strerror(errno));
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         const int e = errno;
         close(fd);
-        return e == EWOULDBLOCK || e == EINTR ? VG_OK
-                                              : vg_fail(err, VG_E_IO, "%s: %s", path, strerror(e));
+        return e == EWOULDBLOCK || e == EINTR
+                   ? vg_fail(err, VG_E_CONFLICT, "group %s: an instance of it runs", group)
+                   : vg_fail(err, VG_E_IO, "%s: %s", path, strerror(e));
     }
     /* A file that was replaced between open and lock guards nothing. */
     if (fstat(fd, &ours) != 0 || stat(path, &named) != 0 || ours.st_ino != named.st_ino) {
         close(fd);
-        return VG_OK;
+        return vg_fail(err, VG_E_CONFLICT, "group %s: its lock was replaced just now", group);
     }
-    p->lock = fd;
-    p->status = VGI_ASSIGNING;
+    *out = fd;
     return VG_OK;
+}
+
+/* VG_OK with p->lock >= 0 when it is ours. */
+static enum vg_err try_lock(struct vgi_processor *p, struct vg_error *err)
+{
+    const enum vg_err rc = vgi_group_lock(p->log, p->group, true, &p->lock, err);
+    if (rc == VG_OK) {
+        p->status = VGI_ASSIGNING;
+    }
+    return rc == VG_E_CONFLICT ? VG_OK : rc;
 }
 
 void vgi_owner_leave(struct vgi_processor *p)

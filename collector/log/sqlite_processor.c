@@ -5,6 +5,7 @@
 
 #include "vigia/fault.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -29,6 +30,17 @@ static void check_caught_up(struct vgi_processor *p)
     }
 }
 
+static enum vg_err left_the_log(const struct vgi_processor *p, const struct vgi_input *in,
+                                struct vg_error *err)
+{
+    const char *prefix = p->log->conf->prefix;
+    return vg_fail(err, VG_E_RANGE,
+                   "group %s: %s%s: the next record, offset %" PRId64
+                   ", is not in the log any more: " VGI_SKIP_HINT,
+                   p->group, prefix, vg_topic_spec(in->fetch.topic)->name, in->fetch.pos,
+                   p->group + strlen(prefix));
+}
+
 /* One pass over the inputs, beginning with another one each time, so that a long backlog of one
  * never starves the others. */
 static enum vg_err fetch_inputs(struct vgi_processor *p, struct vg_dlog_record *records, size_t max,
@@ -45,6 +57,7 @@ static enum vg_err fetch_inputs(struct vgi_processor *p, struct vg_dlog_record *
         if (n < max) {
             rc =
                 vgi_fetch(&p->w.conn, &in->fetch, &p->arena, records + n, max - n, &got, &end, err);
+            rc = rc == VG_E_RANGE ? left_the_log(p, in, err) : rc;
             n += got;
         }
         /* The records of a compacted input end before the offsets that newer ones of their keys

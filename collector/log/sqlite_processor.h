@@ -24,7 +24,7 @@ struct vgi_processor {
     struct vgi_writer w;
     struct vgi_wake wake;
     struct vgi_arena arena;
-    char group[VG_DLOG_NAME_MAX + 64], instance[VG_DLOG_NAME_MAX]; /* group with prefix */
+    char group[VGI_GROUP_MAX], instance[VG_DLOG_NAME_MAX]; /* group with prefix */
     struct vg_dlog_processor_calls calls;
     void *arg;
     enum vg_topic state_topic;

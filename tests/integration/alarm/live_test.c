@@ -369,6 +369,75 @@ static void devices_that_are_one_too_many_or_unreadable_are_told(void **state)
     world_kill(pid, SIGTERM);
 }
 
+#define FILL_BYTES (250 * 1024)
+#define FILL_COUNT 8 /* more than max_bytes below */
+
+/* Readings that nobody has read fill the log above its bound, and leave it. */
+static void trim_unread(struct world *w)
+{
+    static char fill[FILL_BYTES + 1];
+    struct vg_dlog_conf conf = w->conf;
+    struct vg_dlog *tight = NULL;
+    struct vg_dlog_retained gone = {0, 0};
+    struct vg_error err;
+    memset(fill, 'x', FILL_BYTES);
+    for (int i = 0; i < FILL_COUNT; i++) {
+        world_put(w, VG_TOPIC_READINGS, -1, "hall", fill);
+    }
+    conf.max_bytes = 1 << 20;
+    assert_int_equal(vg_dlog_open(&conf, "tight", 0, &tight, &err), VG_OK);
+    assert_int_equal(vg_dlog_retain(tight, &gone, &err), VG_OK);
+    assert_int_equal(gone.forced, FILL_COUNT);
+    vg_dlog_close(tight);
+}
+
+static int exit_code_of(pid_t pid)
+{
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* What `vigia log skip alarm` prints. */
+static const char *skip_gone(struct world *w)
+{
+    static const char *const words[] = {"log", "skip", "alarm", NULL};
+    static char out[512];
+    assert_int_equal(world_vigia(w, words, out, sizeof(out)), 0);
+    return out;
+}
+
+/* Starting it again and again would not bring the readings back: it says what goes on without them,
+ * and for its operator that is the way out. */
+static void readings_that_left_unread_stop_it_until_the_operator_skips_them(void **state)
+{
+    struct world *w = *state;
+    if (strncmp(w->conf.url, "sqlite:", 7) != 0) {
+        print_message("max_bytes is SQLite's alone; see the tests of the log on Kafka\n");
+        skip();
+    }
+    pid_t pid = world_start(w, "one", quiet);
+    world_reading(w, "hall", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "hall:motion:1");
+    assert_string_equal(skip_gone(w), ""); /* nothing is missing */
+    world_kill(pid, SIGTERM);
+    trim_unread(w);
+    w->keep_lines = true;
+    assert_int_equal(exit_code_of(world_start(w, "one", quiet)), 78);
+    world_wait_for_line(w, "is not in the log any more: 'vigia log skip alarm' goes on");
+    assert_string_equal(
+        skip_gone(w),
+        "{\"topic\":\"readings\",\"partition\":0,\"from\":1,\"to\":9,\"skipped\":8}\n");
+    pid = world_start(w, "one", quiet);
+    world_reading(w, "yard", VG_HAS_MOTION, 1);
+    world_wait_for(w, "raised", "yard:motion:1");
+    world_reading(w, "hall", VG_HAS_OK, 2); /* its state is there */
+    world_wait_for(w, "cleared", "hall:motion:1");
+    assert_int_equal(w->told_count, 3);
+    world_kill(pid, SIGTERM);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +465,9 @@ int main(int argc, char **argv)
                                         close_world),
         cmocka_unit_test_setup_teardown(devices_that_are_one_too_many_or_unreadable_are_told,
                                         open_world, close_world),
+        cmocka_unit_test_setup_teardown(
+            readings_that_left_unread_stop_it_until_the_operator_skips_them, open_world,
+            close_world),
     };
     if (argc == 2) {
         cmocka_set_test_filter(argv[1]);

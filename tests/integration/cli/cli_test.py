@@ -197,6 +197,10 @@ class Site(unittest.TestCase):
 
     # ---- bad input: one line, the right code ----
 
+    def test_skipping_names_a_group_that_is_not_there(self):
+        self.assertIn("'alarm' has read nothing", self.vigia("log", "skip", "alarm", expect=78))
+        self.assertIn("accepted are", self.vigia("log", "skip", "an alarm", expect=78))
+
     def test_usage_errors_end_with_2(self):
         for words, says in (((), "which command"), (("frob",), "unknown command 'frob'"), (("--frob",), "unknown option"),
                             (("device", "add"), "needs NAME"), (("device", "add", "x"), "needs --sensor"),

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <fcntl.h>
+#include <librdkafka/rdkafka.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -268,6 +269,128 @@ static void copies_that_the_brokers_cannot_keep_are_refused(void **state)
     vg_dlog_close(log);
 }
 
+#define PARTITIONS 2 /* fx_conf */
+
+struct skips {
+    int64_t records; /* of all partitions */
+    int count, back; /* moves; of these, to an earlier offset */
+};
+
+static void on_skipped(void *arg, const struct vg_dlog_skipped *s)
+{
+    struct skips *skips = arg;
+    assert_int_equal(s->topic, VG_TOPIC_READINGS);
+    skips->count++;
+    skips->back += s->to < s->from;
+    skips->records += s->to - s->from;
+}
+
+/* What retention does to readings that nobody has read; or, with `group`, what a leader that had not
+ * been in sync does to its position: it lies 1,000 behind the end of partition 0. */
+static void spoil(const struct fx *fx, const char *group, int64_t end)
+{
+    char why[256], topic[128], name[128];
+    rd_kafka_conf_t *conf = rd_kafka_conf_new();
+    assert_int_equal(
+        rd_kafka_conf_set(conf, "bootstrap.servers", fx_env("VIGIA_KAFKA"), why, sizeof why),
+        RD_KAFKA_CONF_OK);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
+    assert_non_null(rk);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(PARTITIONS);
+    snprintf(topic, sizeof topic, "%sreadings", fx->conf.prefix);
+    if (group == NULL) {
+        for (int32_t i = 0; i < PARTITIONS; i++) {
+            rd_kafka_topic_partition_list_add(list, topic, i)->offset = RD_KAFKA_OFFSET_END;
+        }
+        rd_kafka_DeleteRecords_t *what = rd_kafka_DeleteRecords_new(list);
+        rd_kafka_DeleteRecords(rk, &what, 1, NULL, queue);
+        rd_kafka_DeleteRecords_destroy(what);
+    } else {
+        snprintf(name, sizeof name, "%s%s", fx->conf.prefix, group);
+        rd_kafka_topic_partition_list_add(list, topic, 0)->offset = end + 1000;
+        rd_kafka_AlterConsumerGroupOffsets_t *what =
+            rd_kafka_AlterConsumerGroupOffsets_new(name, list);
+        rd_kafka_AlterConsumerGroupOffsets(rk, &what, 1, NULL, queue);
+        rd_kafka_AlterConsumerGroupOffsets_destroy(what);
+    }
+    rd_kafka_event_t *done = rd_kafka_queue_poll(queue, DEADLINE_MS);
+    assert_non_null(done);
+    assert_string_equal(rd_kafka_err2str(rd_kafka_event_error(done)),
+                        rd_kafka_err2str(RD_KAFKA_RESP_ERR_NO_ERROR));
+    rd_kafka_event_destroy(done);
+    rd_kafka_topic_partition_list_destroy(list);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+}
+
+static void copy_all(struct vg_dlog_processor *p, int count)
+{
+    const int64_t until = fx_now_ms() + DEADLINE_MS;
+    for (int n = 0; n < count;) {
+        assert_true(fx_now_ms() < until);
+        n += fx_copy(p, 100);
+    }
+}
+
+static void expect_a_stop_that_names_the_way_out(const struct fx *fx)
+{
+    struct vg_error err;
+    struct vg_dlog_record r;
+    size_t n = 0;
+    enum vg_err rc = VG_OK;
+    const int64_t until = fx_now_ms() + DEADLINE_MS;
+    struct vg_dlog_processor *p = fx_copier(fx->log, "two");
+    while (rc == VG_OK && fx_now_ms() < until) {
+        rc = vg_dlog_processor_poll(p, 100, &r, 1, &n, &err);
+        assert_true(rc != VG_OK || n == 0);
+    }
+    assert_int_equal(rc, VG_E_RANGE);
+    assert_non_null(strstr(err.text, "vigia log skip copy"));
+    vg_dlog_processor_close(p);
+}
+
+static void a_group_goes_on_once_what_left_the_log_is_skipped(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct skips skips = {0, 0, 0};
+    struct fx_sent sent = {NULL, 0, 0, 0};
+    static struct vg_dlog_topic_info info;
+    fx_ok(vg_dlog_appender_open(fx->log, &sent.a, &err), &err);
+    assert_int_equal(vg_dlog_skip(fx->log, "copy", on_skipped, &skips, &err), VG_E_NOTFOUND);
+    struct vg_dlog_processor *p = fx_copier(fx->log, "one");
+    send_and_drain(&sent, 100);
+    copy_all(p, 100);
+    fx_ok(vg_dlog_skip(fx->log, "copy", on_skipped, &skips, &err), &err); /* nothing is missing */
+    send_and_drain(&sent, 50);
+    spoil(fx, NULL, 0);
+    assert_int_equal(vg_dlog_skip(fx->log, "copy", on_skipped, &skips, &err), VG_E_CONFLICT);
+    assert_int_equal(skips.count, 0);
+    vg_dlog_processor_close(p);
+    expect_a_stop_that_names_the_way_out(fx);
+    fx_ok(vg_dlog_skip(fx->log, "copy", on_skipped, &skips, &err), &err);
+    assert_int_equal(skips.records, 50);
+    assert_int_equal(skips.count, PARTITIONS);
+    assert_int_equal(skips.back, 0);
+    send_and_drain(&sent, 10);
+    p = fx_copier(fx->log, "one");
+    copy_all(p, 10);
+    vg_dlog_processor_close(p);
+
+    fx_ok(vg_dlog_describe(fx->log, VG_TOPIC_READINGS, &info, &err), &err);
+    spoil(fx, "copy", info.partition[0].end);
+    expect_a_stop_that_names_the_way_out(fx);
+    skips = (struct skips){0, 0, 0};
+    fx_ok(vg_dlog_skip(fx->log, "copy", on_skipped, &skips, &err), &err);
+    assert_int_equal(skips.count, 1);
+    assert_int_equal(skips.back, 1);
+    p = fx_copier(fx->log, "one");
+    copy_all(p, (int)(info.partition[0].end - info.partition[0].begin)); /* once more */
+    vg_dlog_processor_close(p);
+    vg_dlog_appender_close(sent.a);
+}
+
 #define FX_TEST(f) cmocka_unit_test_setup_teardown(f, fx_setup, fx_teardown)
 
 int main(int argc, char **argv)
@@ -281,6 +404,7 @@ int main(int argc, char **argv)
         FX_TEST(a_call_that_hangs_ends_the_process_and_its_successor_goes_on),
         cmocka_unit_test(a_broker_that_cannot_be_reached_is_told_in_one_line_in_bounded_time),
         FX_TEST(the_brokers_own_tools_make_a_backup),
+        FX_TEST(a_group_goes_on_once_what_left_the_log_is_skipped),
         FX_TEST(copies_that_the_brokers_cannot_keep_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -337,8 +337,98 @@ static void a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_
     assert_int_equal(vg_dlog_processor_poll(p, 0, &r, 1, &n, &err), VG_E_RANGE);
     assert_non_null(strstr(err.text, "readings"));
     assert_non_null(strstr(err.text, "offset 0"));
+    assert_non_null(strstr(err.text, "vigia log skip g"));
     vg_dlog_close(tight);
     vg_dlog_processor_close(p);
+    vg_dlog_close(log);
+}
+
+struct skips {
+    struct vg_dlog_skipped at[4];
+    size_t count;
+};
+
+static void on_skipped(void *arg, const struct vg_dlog_skipped *skipped)
+{
+    struct skips *s = arg;
+    assert_true(s->count < 4);
+    s->at[s->count++] = *skipped;
+}
+
+static void a_group_goes_on_at_the_oldest_record_once_what_left_is_skipped(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_retained gone;
+    struct skips told = {.count = 0};
+    struct vg_dlog_record r;
+    size_t n = 0;
+    char value[1001];
+    memset(value, 'x', 1000);
+    value[1000] = '\0';
+    struct vg_dlog *log = make(fx);
+    struct vg_dlog_processor *p = join(log, "g", "a");
+    append(log, VG_TOPIC_READINGS, 2, "read");
+    ok(vg_dlog_processor_poll(p, DEADLINE_MS, &r, 1, &n, &err), &err);
+    assert_int_equal(n, 1);
+    ok(vg_dlog_processor_commit(p, &err), &err);
+    ok(vg_dlog_skip(log, "g", on_skipped, &told, &err), &err); /* runs, but nothing is missing */
+    assert_int_equal(told.count, 0);
+    append(log, VG_TOPIC_READINGS, 2998, value);
+    struct vg_dlog *tight = open_tight(fx);
+    ok(vg_dlog_retain(tight, &gone, &err), &err);
+    vg_dlog_close(tight);
+    assert_int_equal(vg_dlog_skip(log, "g", on_skipped, &told, &err), VG_E_CONFLICT);
+    vg_dlog_processor_close(p);
+    assert_int_equal(vg_dlog_skip(log, "other", on_skipped, &told, &err), VG_E_NOTFOUND);
+    assert_non_null(strstr(err.text, "'other'"));
+    assert_int_equal(vg_dlog_skip(log, "a group", on_skipped, &told, &err), VG_E_INVALID);
+    assert_int_equal(told.count, 0);
+    ok(vg_dlog_skip(log, "g", on_skipped, &told, &err), &err);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.at[0].topic, VG_TOPIC_READINGS);
+    assert_int_equal(told.at[0].from, 1);
+    assert_int_equal(told.at[0].to, 3000);
+    ok(vg_dlog_skip(log, "g", on_skipped, &told, &err), &err); /* once is enough */
+    assert_int_equal(told.count, 1);
+    p = join(log, "g", "a");
+    append(log, VG_TOPIC_READINGS, 1, "after");
+    ok(vg_dlog_processor_poll(p, DEADLINE_MS, &r, 1, &n, &err), &err);
+    assert_int_equal(n, 1);
+    assert_int_equal(r.offset, 3000);
+    vg_dlog_processor_close(p);
+    vg_dlog_close(log);
+}
+
+/* The lock's file is gone, so nothing tells the instance that runs: its next commit finds out. */
+static void a_commit_by_an_instance_that_was_skipped_over_is_refused(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_retained gone;
+    struct skips told = {.count = 0};
+    struct vg_dlog_record r;
+    size_t n = 0;
+    char value[1001];
+    memset(value, 'x', 1000);
+    value[1000] = '\0';
+    struct vg_dlog *log = make(fx);
+    struct vg_dlog_processor *p = join(log, "g", "a");
+    append(log, VG_TOPIC_READINGS, 3000, value);
+    ok(vg_dlog_processor_poll(p, DEADLINE_MS, &r, 1, &n, &err), &err);
+    assert_int_equal(n, 1);
+    struct vg_dlog *tight = open_tight(fx);
+    ok(vg_dlog_retain(tight, &gone, &err), &err);
+    vg_dlog_close(tight);
+    char lock[400];
+    snprintf(lock, sizeof lock, "%s-%sg.lock", fx->path, fx->conf.prefix);
+    assert_int_equal(unlink(lock), 0);
+    ok(vg_dlog_skip(log, "g", on_skipped, &told, &err), &err);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(vg_dlog_processor_commit(p, &err), VG_E_CONFLICT);
+    vg_dlog_processor_close(p);
+    ok(vg_dlog_skip(log, "g", on_skipped, &told, &err), &err); /* the position stayed */
+    assert_int_equal(told.count, 1);
     vg_dlog_close(log);
 }
 
@@ -714,6 +804,8 @@ int main(int argc, char **argv)
         T(old_records_leave_in_steps_and_young_ones_stay),
         T(what_a_group_has_not_read_stays),
         T(a_full_file_drops_the_oldest_even_unread_and_the_group_stops_with_a_line),
+        T(a_group_goes_on_at_the_oldest_record_once_what_left_is_skipped),
+        T(a_commit_by_an_instance_that_was_skipped_over_is_refused),
         T(an_idle_appender_applies_the_retention_by_itself),
         T(two_programs_may_make_the_topics_at_once),
         T(a_writer_that_never_ends_costs_a_verdict_and_not_the_log),

@@ -76,4 +76,23 @@ enum vg_err vg_dlog_retain(struct vg_dlog *log, struct vg_dlog_retained *out,
 enum vg_err vg_dlog_backup(struct vg_dlog *log, const char *path, vg_dlog_progress_fn *fn,
                            void *arg, struct vg_error *err) VG_NODISCARD;
 
+/* A position that was moved because the record to read next had left the log. */
+struct vg_dlog_skipped {
+    enum vg_topic topic;
+    int32_t partition;
+    int64_t from; /* was to be read next */
+    int64_t
+        to; /* is read next: the oldest record that is there; below `from` where the log had lost
+                   its end (Kafka), and what is there is read once more */
+};
+typedef void vg_dlog_skipped_fn(void *arg, const struct vg_dlog_skipped *skipped);
+
+/* The way out after VG_E_RANGE of a processor: moves, in all partitions at once, each position of
+ * `group` that is not in the log to the oldest record that is, and then tells `fn` of each. No call:
+ * nothing was missing. A position that is in the log stays. VG_E_INVALID: the name. VG_E_NOTFOUND:
+ * no such group. VG_E_CONFLICT: something is missing and an instance of the group runs; nothing was
+ * moved. VG_E_AGAIN, VG_E_TIMEOUT: the log is busy or away. */
+enum vg_err vg_dlog_skip(struct vg_dlog *log, const char *group, vg_dlog_skipped_fn *fn, void *arg,
+                         struct vg_error *err) VG_NODISCARD;
+
 #endif

@@ -9,7 +9,7 @@
  * ends, however it ends. The state of a partition is what was committed to the same partition of
  * the state topic; it is told anew each time the partition is assigned. A new group starts at the
  * earliest record. An offset that is not in the log any more stops the processor (VG_E_RANGE, one
- * line); it is never silently reset.
+ * line); it is never silently reset: vg_dlog_skip (dlog_admin.h) is the way out.
  *
  * Nothing may rely on the commit alone: a replay must be harmless (deterministic ids, idempotent
  * rules). */
