@@ -15,7 +15,7 @@ import time
 EACH_S = 0.25
 STILL_MS = 500
 NEAR_MS = 1000      # what comes so soon after one is the same standstill: a few writes got through
-FILE_MAX = 65536    # it grows and begins again, as a write-ahead log does
+FILE_MAX = 65536    # it always grows, so that each sync waits for the file system's journal too, as that of a growing write-ahead log does
 STOP_S = 120
 
 
@@ -26,6 +26,7 @@ def watch(path):
         while not select.select([sys.stdin], [], [], EACH_S)[0]:
             if file.tell() >= FILE_MAX:
                 file.seek(0)
+                file.truncate()
             file.write(b"\0" * 512)
             begin, wall_ms = time.monotonic(), time.time_ns() // 1_000_000
             os.fdatasync(file.fileno())
