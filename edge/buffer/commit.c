@@ -325,7 +325,6 @@ bool vgi_commit(struct vg_buffer *b)
     b->refused_count = 0;
     b->anchor_dirty = false;
     b->pending = false;
-    b->failing = false;
     forget_told(b);
     account(b, tails, seqs, &c, (vg_now_mono(b->clock).ns - start.ns) / 1000);
     for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
@@ -337,5 +336,6 @@ bool vgi_commit(struct vg_buffer *b)
         vgi_writer_fault(b);
         return false;
     }
+    b->failing = false;
     return true;
 }

@@ -17,11 +17,12 @@
 /* Rows evicted in one step, and steps in one commit: an eviction never holds the card for long. */
 #define VGI_EVICT_ROWS  128
 #define VGI_EVICT_STEPS 64
-/* Longest time between two looks at the age of rows; between two gap events; between two tries on a
- * full disk. */
-#define VGI_SWEEP_MS 60000
-#define VGI_GAP_MS   10000
-#define VGI_RETRY_MS 1000
+/* Longest time between two looks at the age of rows. Shortest time between two gap events; between
+ * two events about a full disk; between two tries on one. */
+#define VGI_SWEEP_MS   60000
+#define VGI_GAP_MS     10000
+#define VGI_STORAGE_MS 60000
+#define VGI_RETRY_MS   1000
 
 #define VGI_ROWS_READY 1u
 #define VGI_WAITING    2u
@@ -99,7 +100,7 @@ struct vg_buffer {
     uint64_t rows[VG_BUFFER_LANES];
     uint64_t offered[VG_BUFFER_LANES]; /* last number offered from memory */
     struct vg_buffer_stats own;
-    struct vg_mono retry_at, sweep_at, gap_at;
+    struct vg_mono retry_at, sweep_at, gap_at, storage_at;
     bool pending; /* settled, refused, gaps or anchor wait for a commit */
     bool gaps_dirty, anchor_dirty, failing, failed_for_good;
     bool parked_told[VG_BUFFER_LANES];

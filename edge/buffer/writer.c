@@ -123,14 +123,16 @@ static void begin_again(struct vg_buffer *b)
 
 void vgi_writer_fault(struct vg_buffer *b)
 {
+    const struct vg_mono now = vg_now_mono(b->clock);
     b->own.commit_failures++;
     switch (b->store.fault) {
     case VGI_FAULT_FULL:
-        if (!b->failing) {
+        if (!b->failing && now.ns >= b->storage_at.ns) {
             tell_storage(b, "full: no space, readings are kept in memory");
+            b->storage_at = vg_mono_add_ms(now, VGI_STORAGE_MS);
         }
         b->failing = true;
-        b->retry_at = vg_mono_add_ms(vg_now_mono(b->clock), VGI_RETRY_MS);
+        b->retry_at = vg_mono_add_ms(now, VGI_RETRY_MS);
         trim_rings(b);
         break;
     case VGI_FAULT_DAMAGED:

@@ -6,11 +6,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-struct fault fault_read, fault_write, fault_sync;
+struct fault fault_read, fault_write, fault_copy, fault_sync;
 
 struct file {
     sqlite3_file base;
     sqlite3_file *real; /* behind this struct */
+    bool main;          /* the database itself, not its WAL */
 };
 
 static sqlite3_vfs *system_vfs;
@@ -50,7 +51,8 @@ static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 }
 static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
 {
-    int rc = count(&fault_write);
+    int rc = ((struct file *)(void *)f)->main ? count(&fault_copy) : SQLITE_OK;
+    rc = rc != SQLITE_OK ? rc : count(&fault_write);
     return rc != SQLITE_OK ? rc : real_of(f)->pMethods->xWrite(real_of(f), from, n, at);
 }
 static int x_truncate(sqlite3_file *f, sqlite3_int64 size)
@@ -113,6 +115,7 @@ static int x_open(sqlite3_vfs *v, const char *name, sqlite3_file *f, int flags, 
     struct file *file = (struct file *)(void *)f;
     memset(file, 0, (size_t)vfs.szOsFile);
     file->real = (sqlite3_file *)(void *)(file + 1);
+    file->main = (flags & SQLITE_OPEN_MAIN_DB) != 0;
     int rc = system_vfs->xOpen(system_vfs, name, file->real, flags, out);
     file->base.pMethods = file->real->pMethods != NULL ? &methods : NULL;
     return rc;
@@ -147,6 +150,7 @@ void fault_reset(void)
 {
     clear(&fault_read);
     clear(&fault_write);
+    clear(&fault_copy);
     clear(&fault_sync);
 }
 

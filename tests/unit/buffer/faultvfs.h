@@ -15,7 +15,8 @@ struct fault {
     _Atomic int fired;
     _Atomic int calls; /* seen since fault_reset */
 };
-extern struct fault fault_read, fault_write, fault_sync;
+/* fault_copy: writes into the database itself, which a checkpoint makes; fault_write has all. */
+extern struct fault fault_read, fault_write, fault_copy, fault_sync;
 
 void fault_install(void);
 void fault_reset(void);

@@ -226,6 +226,64 @@ static void a_full_disk_keeps_readings_in_memory_and_alarms_leave_from_there(voi
     assert_false(r->fatal);
 }
 
+static unsigned take_storage_events(struct rig *r)
+{
+    unsigned events = 0;
+    while (fetch(r, VG_BUFFER_URGENT, 64) > 0) {
+        for (size_t i = 0; i < r->count; i++) {
+            events += r->rows[i].reading.event == VG_EVENT_STORAGE ? 1 : 0;
+        }
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    return events;
+}
+
+static bool commits(struct rig *r, uint64_t value)
+{
+    return stats(r).commits >= value;
+}
+
+static void a_checkpoint_that_finds_no_space_is_told_once(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    fault_arm(&fault_copy, 1, SQLITE_FULL, 1);
+    for (uint64_t i = 0; !disk_is_full(r, 1); i++) {
+        struct vg_reading n = normal("s1", 1);
+        append(r, &n);
+        if (i % 512 == 511) {
+            wait_until(r, routine_committed, i + 1, "room in the ring");
+        }
+        assert_true(i < 100000);
+    }
+    const uint64_t before = stats(r).commits;
+    struct vg_reading x = smoke("s1");
+    for (uint64_t i = 1; i <= 3; i++) {
+        append(r, &x);
+        wait_until(r, commits, before + i, "a commit");
+    }
+    assert_true(disk_is_full(r, 1));
+    assert_int_equal(take_storage_events(r), 1);
+    fault_reset();
+    append(r, &x);
+    wait_until(r, disk_is_full, 0, "space again");
+}
+
+static void a_disk_at_the_edge_of_full_is_told_once_a_minute(void **state)
+{
+    struct rig *r = *state;
+    rig_open(r);
+    struct vg_reading x = smoke("s1");
+    for (int i = 0; i < 3; i++) {
+        fault_arm(&fault_write, 1, SQLITE_FULL, 1);
+        append(r, &x);
+        wait_until(r, disk_is_full, 1, "the full disk noticed");
+        fault_reset();
+        wait_until(r, disk_is_full, 0, "space again");
+    }
+    assert_int_equal(take_storage_events(r), 1);
+}
+
 static void a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so(void **state)
 {
     struct rig *r = *state;
@@ -409,6 +467,8 @@ int main(void)
         TEST(a_failed_sync_is_fatal_and_is_told_once),
         TEST(a_failed_sync_of_a_checkpoint_is_fatal_too),
         TEST(a_full_disk_keeps_readings_in_memory_and_alarms_leave_from_there),
+        TEST(a_checkpoint_that_finds_no_space_is_told_once),
+        TEST(a_disk_at_the_edge_of_full_is_told_once_a_minute),
         TEST(a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so),
         TEST(a_close_that_cannot_commit_says_how_many_rows_are_lost),
         TEST(a_row_that_cannot_be_read_is_not_passed_by_newer_ones_in_memory),

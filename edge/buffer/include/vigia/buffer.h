@@ -109,7 +109,7 @@ struct vg_buffer_stats {
     int64_t bytes;      /* live pages of the file, bytes */
     int64_t ring_bytes; /* in both rings now */
     int64_t commit_us_max, commit_us_last;
-    bool disk_full; /* the last commit failed for want of space */
+    bool disk_full; /* the last commit or checkpoint failed for want of space */
     bool fatal;
 };
 
