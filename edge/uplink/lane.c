@@ -75,7 +75,10 @@ void vgi_parked_expire(struct vgi_core *c, struct vg_mono now)
     size_t kept = 0;
     for (size_t i = 0; i < c->parked_count; i++) {
         if (vgi_before(now, c->parked[i].until)) {
-            c->parked[kept++] = c->parked[i];
+            if (kept != i) {
+                c->parked[kept] = c->parked[i];
+            }
+            kept++;
         } else {
             c->lanes[c->parked[i].lane].more = true;
         }

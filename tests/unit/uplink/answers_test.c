@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -239,6 +240,48 @@ static void above_its_bound_the_oldest_parked_sensor_is_forgotten_and_counted(vo
     bench_done(&b);
 }
 
+/* As many as a scenario may have, in both lanes. */
+#define EVERY_SENSOR 4096
+
+/* Gives the lane every sensor's next row; asserts that none is sent, or that all are and are
+ * refused. */
+static void all_foreign(struct bench *b, enum vg_uplink_lane lane, uint64_t from, bool sent)
+{
+    for (uint64_t i = 0; i < EVERY_SENSOR; i += BENCH_BATCH) {
+        struct vg_uplink_row rows[BENCH_BATCH];
+        for (uint64_t k = 0; k < BENCH_BATCH; k++) {
+            char name[VG_SENSOR_ID_MAX + 1];
+            (void)snprintf(name, sizeof name, "site:%04u", (unsigned)(i + k));
+            rows[k] = row_of(name, STORE_A, from + i + k);
+        }
+        forget(b);
+        give_rows(b, lane, rows, BENCH_BATCH);
+        assert_int_equal(count_of(b, VGI_ACT_SEND), sent);
+        if (sent) {
+            answer(b, lane, VG_COAP_FORBIDDEN);
+        }
+        assert_int_equal(settled(b, lane, BENCH_BATCH - 1, BENCH_BATCH)->fate, VG_UPLINK_PARKED);
+    }
+}
+
+static void no_row_overtakes_where_every_sensor_of_a_large_device_is_foreign(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_init(&b, 1);
+    struct vg_uplink_options usual;
+    vg_uplink_options_init(&usual);
+    b.options.parked_sensors = usual.parked_sensors;
+    bench_start(&b);
+    connected(&b);
+    all_foreign(&b, ROUTINE, 1, true);
+    all_foreign(&b, URGENT, 1, true);
+    all_foreign(&b, ROUTINE, 1 + EVERY_SENSOR, false);
+    all_foreign(&b, URGENT, 1 + EVERY_SENSOR, false);
+    assert_int_equal(vgi_core_stats(b.core)->parked_forgotten, 0);
+    bench_done(&b);
+}
+
 static void a_mixed_list_parks_some_and_quarantines_others(void **state)
 {
     (void)state;
@@ -450,6 +493,7 @@ int main(void)
         cmocka_unit_test(rows_of_a_parked_sensor_that_already_wait_are_parked_too),
         cmocka_unit_test(parked_rows_are_asked_for_again_when_the_hour_is_over),
         cmocka_unit_test(above_its_bound_the_oldest_parked_sensor_is_forgotten_and_counted),
+        cmocka_unit_test(no_row_overtakes_where_every_sensor_of_a_large_device_is_foreign),
         cmocka_unit_test(a_mixed_list_parks_some_and_quarantines_others),
         cmocka_unit_test(a_4_01_ends_the_session_and_waits_before_a_new_handshake),
         cmocka_unit_test(a_4_13_halves_and_a_single_row_is_quarantined),

@@ -10,7 +10,8 @@
  *                   foreign sensor); the rest is sent again. Without a usable list the batch is
  *                   halved until a single row is left: quarantined
  *   4.03            named rows parked (all, without a list), and so are later rows of the same
- *                   sensors of the lane, so that a sensor's rows never overtake each other
+ *                   sensors of the lane, so that a sensor's rows never overtake each other (as
+ *                   long as no more than `parked_sensors` are parked)
  *   4.13            batch halved; a single row is quarantined
  *   4.15            CBOR falls back to JSON for this session; in JSON too: an error, tried again
  *                   after `park_ms`
@@ -41,7 +42,8 @@
 #define VG_UPLINK_PSK_MAX        32
 #define VG_UPLINK_PSK_MIN        16 /* 128 bits */
 #define VG_UPLINK_BATCH_MAX      64
-#define VG_UPLINK_PARKED_MAX     256
+/* All sensors of the largest scenario, 4096, in both lanes. */
+#define VG_UPLINK_PARKED_MAX 8192
 
 enum vg_uplink_lane { VG_UPLINK_URGENT, VG_UPLINK_ROUTINE, VG_UPLINK_LANES };
 enum vg_uplink_fate { VG_UPLINK_DONE, VG_UPLINK_QUARANTINED, VG_UPLINK_PARKED };
@@ -53,8 +55,9 @@ struct vg_uplink_options {
     struct vg_endpoint collectors[VG_UPLINK_COLLECTORS_MAX];
     size_t collector_count;
     size_t batch_rows;      /* most readings in one request, 1 to VG_UPLINK_BATCH_MAX */
-    size_t parked_sensors;  /* remembered as parked, 1 to VG_UPLINK_PARKED_MAX; above it the oldest
-                               is forgotten */
+    size_t parked_sensors;  /* remembered as parked, 1 to VG_UPLINK_PARKED_MAX, a sensor counting in
+                               each lane; 80 bytes each. Above it the oldest is forgotten: its next
+                               rows are sent, and may overtake those parked */
     int64_t rate;           /* routine readings per second at most; 0: no limit */
     int64_t ack_timeout_ms; /* RFC 7252 §4.8 */
     int64_t response_ms;    /* how long an acknowledged request may wait for its answer */
