@@ -87,7 +87,7 @@ def message(value):
 
 def is_nearly_known(m, clock):
     """Whether the reading counts at an arrival that is not its own."""
-    return m is not None and m["rx"] < clock and (m["q"] != "synced" or m["at"] > m["rx"])
+    return m is not None and m["rx"] < clock and m["q"] == "synced" and m["at"] > m["rx"]
 
 
 def _same(ours, theirs, slack_ms, nearly):

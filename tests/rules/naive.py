@@ -211,9 +211,10 @@ class Naive:
                 sensor.applied.append(time)
 
     def reading_time(self, sensor, m):
-        """Nothing is measured after it has arrived, and nothing arrives before what was there already."""
-        arrived = max([self.arrived] + sensor.applied)
-        return min(m["at"], arrived) if m["q"] == "synced" else arrived
+        """Nothing is measured after it has arrived, and what has no time of its own is not before what the sensor has told."""
+        if m["q"] == "synced":
+            return min(m["at"], max([self.arrived] + sensor.applied))
+        return max([m["rx"]] + sensor.applied)
 
     @staticmethod
     def is_active(m, type_):

@@ -40,7 +40,7 @@ struct store {
 
 struct sensor {
     char id[64];
-    int64_t ok_ms;
+    int64_t ok_ms, newest_ms;
     struct alarm alarms[TYPES];
     struct store stores[STORES];
     int store_count;
@@ -65,7 +65,7 @@ static struct sensor *sensor_of(struct sim_expect *x, const char *id)
     }
     struct sensor *s = &x->sensors[x->sensor_count++];
     (void)snprintf(s->id, sizeof s->id, "%s", id);
-    s->ok_ms = LONG_AGO;
+    s->ok_ms = s->newest_ms = LONG_AGO;
     return s;
 }
 
@@ -278,10 +278,11 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
     for (int type = SMOKE; type < TYPES; type++) {
         expire(x, s, type, x->clock_ms);
     }
-    /* Nothing is measured after it has arrived, or arrives before the others. */
-    int64_t time = x->clock_ms;
-    if (strcmp(r->quality, "synced") == 0 && r->time_ms < time) {
-        time = r->time_ms;
+    int64_t time;
+    if (strcmp(r->quality, "synced") == 0) { /* nothing is measured after it has arrived */
+        time = r->time_ms < x->clock_ms ? r->time_ms : x->clock_ms;
+    } else { /* and nothing is told before what was told */
+        time = r->received_ms > s->newest_ms ? r->received_ms : s->newest_ms;
     }
     const bool is[TYPES] = {r->motion, r->smoke, hot};
     bool known = known_store(s, r, time);
@@ -294,6 +295,9 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
         } else if (is[type]) {
             must_tell(x, s, type, "late_activity", 0);
         }
+    }
+    if (known && time >= s->ok_ms && time > s->newest_ms) {
+        s->newest_ms = time;
     }
 }
 

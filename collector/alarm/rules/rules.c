@@ -323,17 +323,16 @@ void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const st
     const struct vg_reading *as_sent = m;
     struct vg_reading counted;
     rules->arrived_ms = vgi_max_ms(rules->arrived_ms, m->received_ms);
-    /* A restart may have forgotten the last of arrived_ms, but no time that was counted. */
-    int64_t arrived_ms = vgi_max_ms(rules->arrived_ms, s->newest_ms);
-    if (vg_reading_count_ms(m) > arrived_ms ||
-        (m->quality != VG_QUALITY_SYNCED && m->received_ms < arrived_ms)) {
-        /* Nothing is measured after it has arrived: the device's clock runs ahead. An OK of next
-         * year would make every alarm until then older than itself. And nothing arrives before what
-         * is there already: a collector's clock is behind, and would put an alarm before the OK that
-         * it follows. The partition's clock would do for both, but says something else each time
-         * that the log is read. */
+    bool synced = m->quality == VG_QUALITY_SYNCED;
+    /* Nothing is measured after it has arrived: the device's clock runs ahead, and an OK of next
+     * year would make every alarm until then older than itself. But a collector whose clock is
+     * behind must not put it before what others have brought. The partition's clock would do for
+     * that, too, but says something else each time that the log is read. A restart may have
+     * forgotten the last of arrived_ms, but no time that was counted. */
+    int64_t latest_ms = vgi_max_ms(s->newest_ms, synced ? rules->arrived_ms : m->received_ms);
+    if (synced ? m->time_ms > latest_ms : m->received_ms < latest_ms) {
         counted = *m;
-        counted.time_ms = counted.received_ms = arrived_ms;
+        counted.time_ms = counted.received_ms = latest_ms;
         m = &counted;
     }
     vg_rules_expire(rules, s, now_ms);

@@ -178,7 +178,8 @@ struct vg_command {
 bool vg_rules_state_init(struct vg_rules_state *s, struct vg_span sensor);
 
 /* Applies one message of the sensor. Deadlines up to `now_ms` are told first. A time_ms later than
- * arrived_ms counts as that; so does what has no time of its own. */
+ * arrived_ms counts as that; what has no time of its own counts by its received_ms, but not before
+ * what the sensor has told. */
 void vg_rules_reading(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_reading *m,
                       int64_t now_ms);
 void vg_rules_command(struct vg_rules *rules, struct vg_rules_state *s, const struct vg_command *c);
