@@ -215,11 +215,6 @@ static void refused(struct vgi_core *c, enum vg_uplink_lane l, size_t n, unsigne
 static void wait_as_told(struct vgi_core *c, unsigned code, int64_t max_age_s, struct vg_mono now)
 {
     c->stats.answers_wait++;
-    if (code == VG_COAP_UNAVAILABLE && ++c->unavailable >= VGI_UNAVAILABLE_MAX &&
-        c->options.collector_count > 1) {
-        vgi_session_next(c, now);
-        return;
-    }
     int64_t ms = VGI_WAIT_DEFAULT_MS;
     if (max_age_s >= 0) {
         ms = max_age_s < VGI_WAIT_MAX_MS / 1000 ? max_age_s * 1000 : VGI_WAIT_MAX_MS;
@@ -227,6 +222,10 @@ static void wait_as_told(struct vgi_core *c, unsigned code, int64_t max_age_s, s
     }
     c->hold[c->collector] = vg_mono_add_ms(now, ms);
     vgi_tell(c, VG_UPLINK_EV_WAIT, ms);
+    if (code == VG_COAP_UNAVAILABLE && ++c->unavailable >= VGI_UNAVAILABLE_MAX &&
+        c->options.collector_count > 1) {
+        vgi_session_next(c, now);
+    }
 }
 
 static void refused_format(struct vgi_core *c, struct vg_mono now)

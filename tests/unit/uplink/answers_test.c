@@ -442,6 +442,29 @@ static void the_third_5_03_in_a_row_moves_on_to_another_collector(void **state)
     bench_done(&b);
 }
 
+static void the_wait_of_the_third_5_03_holds_when_the_other_collector_is_gone_too(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_up(&b, 2);
+    give(&b, URGENT, STORE_A, 1, 1);
+    for (int i = 0; i < 2; i++) {
+        answer_with(&b, URGENT, VG_COAP_UNAVAILABLE, 5, (struct vg_span){0});
+        pass_ms(&b, 5000);
+    }
+    answer_with(&b, URGENT, VG_COAP_UNAVAILABLE, 30, (struct vg_span){0});
+    lose(&b, VGI_LOST_UNREACHABLE); /* the other one, before its handshake is done */
+    assert_int_equal(last_of(&b, VGI_ACT_CONNECT)->action.collector, 0);
+    connected(&b);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 3);
+    assert_int_equal(deadline_in_ms(&b), 30000);
+    pass_ms(&b, 30000 - 1);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 3);
+    pass_ms(&b, 1);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 4);
+    bench_done(&b);
+}
+
 static void the_only_collector_is_kept_whatever_it_lacks(void **state)
 {
     (void)state;
@@ -504,6 +527,7 @@ int main(void)
         cmocka_unit_test(a_5_03_waits_max_age),
         cmocka_unit_test(without_max_age_the_wait_is_a_minute_and_it_has_bounds),
         cmocka_unit_test(the_third_5_03_in_a_row_moves_on_to_another_collector),
+        cmocka_unit_test(the_wait_of_the_third_5_03_holds_when_the_other_collector_is_gone_too),
         cmocka_unit_test(the_only_collector_is_kept_whatever_it_lacks),
         cmocka_unit_test(
             any_other_answer_keeps_the_rows_and_goes_to_the_next_collector_after_a_backoff),

@@ -17,7 +17,7 @@
  *                   after `park_ms`
  *   4.29, 5.03      nothing is sent to this collector before Max-Age (60 s without one, RFC 7252
  *                   §5.10.5), nor in a new session with it, but another collector owes it nothing;
- *                   the third 5.03 in a row moves on to the next collector where there is one
+ *                   the third 5.03 in a row also moves on to the next collector where there is one
  *   4.01            new handshake after a backoff
  *   anything else   this collector cannot serve us (4.04, 4.05, 5.00, a 2.xx that promises
  *                   nothing): next collector, or a new session with the same one, after a backoff;
