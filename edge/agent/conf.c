@@ -53,10 +53,14 @@ static const struct vg_conf_item items[] = {
     VG_CONF_DURATION(S, handshake_ms, "uplink", "handshake_timeout", "10s", 100, 600000,
                      "Longest DTLS handshake, the look-up of the collector's name included."),
     VG_CONF_DURATION(S, backoff_min_ms, "uplink", "backoff_min", "1s", 10, 3600000,
-                     "First wait after every collector has failed; it doubles each time, with "
-                     "jitter."),
-    VG_CONF_DURATION(S, backoff_max_ms, "uplink", "backoff_max", "5m", 10, DAY_MS,
-                     "Longest wait between two rounds."),
+                     "First wait after every collector has failed, or after sessions were closed "
+                     "again and again; it doubles each time, with jitter."),
+    VG_CONF_DURATION(
+        S, backoff_max_ms, "uplink", "backoff_max", "5m", 10, DAY_MS,
+        "Longest wait after every collector has failed. Also how often a session that "
+        "worked and was closed by its collector begins again at once; closed sooner "
+        "again, the next one waits, 30s at most, and an urgent reading ends that wait, "
+        "at most once in 5s."),
     VG_CONF_DURATION(
         S, park_ms, "uplink", "park", "1h", 1000, DAY_MS,
         "Readings of a sensor that the device may not speak for are tried again this often."),

@@ -87,7 +87,9 @@ static struct vg_metric figures[FIGURES] = {
     [SESSIONS] = C("sessions_total", NULL, "Handshakes completed."),
     [SESSIONS_LOST] = C("sessions_lost_total", NULL, "Established sessions that ended."),
     [FAILOVERS] = C("failovers_total", NULL, "Moves to another collector."),
-    [BACKOFFS] = C("backoffs_total", NULL, "Waits because every collector had failed."),
+    [BACKOFFS] =
+        C("backoffs_total", NULL,
+          "Waits because every collector had failed, or had closed sessions again and again."),
     [PARKED_FORGOTTEN] =
         C("parked_sensors_forgotten_total", NULL, "Parked sensors above the bound."),
     [CLOCK_SYNCED] = G("clock_synced", NULL, "1 while the clock counts as synchronised."),

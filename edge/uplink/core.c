@@ -65,16 +65,17 @@ static void next_collector(struct vgi_core *c)
 
 /* Exponential, capped, and jittered over its upper half, so that a thousand devices do not return
  * together. */
-static void back_off(struct vgi_core *c, struct vg_mono now)
+static void wait_before_next(struct vgi_core *c, unsigned *exponent, int64_t most_ms,
+                             struct vg_mono now)
 {
     int64_t delay = c->options.backoff_min_ms;
-    for (unsigned i = 0; i < c->attempt; i++) {
+    for (unsigned i = 0; i < *exponent; i++) {
         delay *= 2;
     }
-    if (delay >= c->options.backoff_max_ms) {
-        delay = c->options.backoff_max_ms;
+    if (delay >= most_ms) {
+        delay = most_ms;
     } else {
-        c->attempt++;
+        (*exponent)++;
     }
     delay = delay / 2 + (int64_t)vg_rng_below(&c->rng, (uint64_t)(delay - delay / 2) + 1);
     c->link = VGI_WAITING;
@@ -83,6 +84,43 @@ static void back_off(struct vgi_core *c, struct vg_mono now)
     c->stats.backoffs++;
     c->stats.wait_ms = delay;
     vgi_tell(c, VG_UPLINK_EV_BACKOFF, delay);
+}
+
+static void back_off(struct vgi_core *c, struct vg_mono now)
+{
+    c->closed_wait = false;
+    wait_before_next(c, &c->attempt, c->options.backoff_max_ms, now);
+}
+
+/* After a close: whoever closed it answers, and would take an alarm. So this wait is shorter, and
+ * hurry() may end it. */
+static void pause_after_close(struct vgi_core *c, struct vg_mono now)
+{
+    int64_t most_ms = c->options.backoff_max_ms;
+    c->closed_wait = true;
+    wait_before_next(c, &c->closes,
+                     most_ms < VGI_CLOSED_WAIT_MAX_MS ? most_ms : VGI_CLOSED_WAIT_MAX_MS, now);
+}
+
+/* When an urgent row ends the present wait: not before the collector's own Max-Age, which would
+ * keep the row back all the same. */
+static bool hurry_at(const struct vgi_core *c, struct vg_mono *at)
+{
+    if (c->link != VGI_WAITING || !c->closed_wait || c->lanes[VG_UPLINK_URGENT].count == 0) {
+        return false;
+    }
+    struct vg_mono hold = c->hold[c->collector];
+    *at = vgi_before(c->urgent_from, hold) ? hold : c->urgent_from;
+    return true;
+}
+
+static void hurry(struct vgi_core *c, struct vg_mono now)
+{
+    struct vg_mono at;
+    if (hurry_at(c, &at) && !vgi_before(now, at)) {
+        c->urgent_from = vg_mono_add_ms(now, VGI_URGENT_EVERY_MS);
+        connect_now(c, now);
+    }
 }
 
 /* The collector answers, but will not serve us: wait, then the next one. */
@@ -105,7 +143,7 @@ void vgi_session_next(struct vgi_core *c, struct vg_mono now)
  * collector without room, which ends another device's session to take ours: coming back at once
  * would keep the two, and all their like, at it for ever. So this is done at most once per
  * backoff_max, and a session that lasted that long always has it; what a 2.04 begins anew is the
- * backoff after failures, not this one. */
+ * backoff after failures, not this wait. */
 static void closed(struct vgi_core *c, struct vg_mono now)
 {
     if (!vgi_before(now, c->at_once)) {
@@ -115,19 +153,18 @@ static void closed(struct vgi_core *c, struct vg_mono now)
         return;
     }
     next_collector(c);
-    c->attempt = c->closes;
-    back_off(c, now);
-    c->closes = c->attempt;
+    pause_after_close(c, now);
 }
 
 static void lost(struct vgi_core *c, enum vgi_lost why, struct vg_mono now)
 {
     bool worked = c->link == VGI_UP && c->proven;
+    bool was_closed = c->link == VGI_UP && why == VGI_LOST_CLOSED;
     vgi_tell(c, VG_UPLINK_EV_LOST, why);
     close_session(c);
     if (worked) {
         c->tried = 0;
-        if (why == VGI_LOST_CLOSED) {
+        if (was_closed) {
             closed(c, now);
         } else {
             /* It worked a moment ago: a collector that died or a forgetful NAT. */
@@ -137,10 +174,12 @@ static void lost(struct vgi_core *c, enum vgi_lost why, struct vg_mono now)
     }
     c->tried++;
     next_collector(c);
-    if (c->tried >= c->options.collector_count) {
-        back_off(c, now);
-    } else {
+    if (c->tried < c->options.collector_count) {
         connect_now(c, now);
+    } else if (was_closed) {
+        pause_after_close(c, now); /* nothing to send yet, or no time for it */
+    } else {
+        back_off(c, now);
     }
 }
 
@@ -171,6 +210,7 @@ static void finish(struct vgi_core *c, struct vg_mono now)
     if (c->link == VGI_STOPPED || c->link == VGI_DOWN) {
         return;
     }
+    hurry(c, now);
     vgi_parked_expire(c, now);
     for (size_t l = 0; l < VG_UPLINK_LANES; l++) {
         vgi_lane_drive(c, (enum vg_uplink_lane)l, now);
@@ -227,7 +267,7 @@ void vgi_core_start(struct vgi_core *c, struct vg_mono now)
     for (size_t i = 0; i < c->options.collector_count; i++) {
         c->hold[i] = now;
     }
-    c->at_once = c->credited = now;
+    c->at_once = c->urgent_from = c->credited = now;
     c->credit = c->options.rate * 1000;
     connect_now(c, now);
     finish(c, now);
@@ -314,6 +354,10 @@ bool vgi_core_deadline(const struct vgi_core *c, struct vg_mono *out)
     struct vg_mono at = {0};
     if (c->link == VGI_CONNECTING || c->link == VGI_WAITING) {
         earliest(c->link_deadline, &some, &at);
+    }
+    struct vg_mono hurried;
+    if (hurry_at(c, &hurried)) {
+        earliest(hurried, &some, &at);
     }
     for (size_t l = 0; l < VG_UPLINK_LANES; l++) {
         const struct vgi_lane *lane = &c->lanes[l];

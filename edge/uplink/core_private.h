@@ -16,6 +16,12 @@
  */
 #define VGI_SILENT_MAX 2
 
+/* The longest wait after a collector closed a session: well under the three missing heartbeats (60 s
+ * each by default) after which a device counts as lost. */
+#define VGI_CLOSED_WAIT_MAX_MS 30000
+/* An urgent row ends such a wait, but not sooner than this after one last did. */
+#define VGI_URGENT_EVERY_MS 5000
+
 enum vgi_link { VGI_DOWN, VGI_CONNECTING, VGI_UP, VGI_WAITING, VGI_STOPPED };
 
 struct vgi_lane {
@@ -46,11 +52,14 @@ struct vgi_core {
     struct vg_mono link_deadline; /* of the handshake or the backoff */
     size_t collector;
     size_t tried;     /* collectors that failed since the last success */
-    unsigned attempt; /* exponent of the backoff */
+    unsigned attempt; /* exponent of the backoff after failures */
     bool proven;      /* this session has had a 2.04 */
     /* A session that worked and was closed begins again at once from then on, not before. */
     struct vg_mono at_once;
-    unsigned closes; /* exponent of the backoff after those closed before */
+    unsigned closes; /* exponent of the wait after those closed before */
+    /* The present wait is one after a close: from `urgent_from` on an urgent row ends it. */
+    bool closed_wait;
+    struct vg_mono urgent_from;
     unsigned unavailable;
     enum vg_format format;
     /* Nothing is sent to a collector before: what one has asked for binds no other. */

@@ -201,71 +201,6 @@ static void a_dead_session_that_worked_gets_one_new_handshake_with_the_same_coll
     bench_done(&b);
 }
 
-/* A session that carries one reading; its collector then closes it. */
-static void serve_and_close(struct bench *b, uint64_t seq)
-{
-    connected(b);
-    give(b, URGENT, STORE_A, seq, 1);
-    answer(b, URGENT, VG_COAP_CHANGED);
-    forget(b);
-    lose(b, VGI_LOST_CLOSED);
-}
-
-static void a_collector_that_closes_every_session_is_not_stormed(void **state)
-{
-    (void)state;
-    struct bench b;
-    bench_init(&b, 1);
-    b.options.backoff_min_ms = 1000;
-    b.options.backoff_max_ms = 60000;
-    bench_start(&b);
-    for (int l = 0; l < VG_UPLINK_LANES; l++) {
-        hand(&b, (enum vg_uplink_lane)l, NULL, 0);
-    }
-    serve_and_close(&b, 1); /* once may be a restart */
-    assert_int_equal(count_of(&b, VGI_ACT_CONNECT), 1);
-    int64_t passed = 0;
-    static const int64_t most[] = {1000, 2000, 4000};
-    for (size_t i = 0; i < 3; i++) { /* each acknowledged a reading, and still */
-        serve_and_close(&b, 2 + i);
-        assert_int_equal(count_of(&b, VGI_ACT_CONNECT), 0);
-        int64_t wait = last_told(&b, VG_UPLINK_EV_BACKOFF)->detail;
-        assert_true(wait >= most[i] / 2 && wait <= most[i]);
-        pass_ms(&b, wait);
-        passed += wait;
-    }
-    connected(&b);
-    give(&b, URGENT, STORE_A, 5, 1);
-    answer(&b, URGENT, VG_COAP_CHANGED);
-    pass_ms(&b, 60000 - passed); /* this one lasts */
-    forget(&b);
-    lose(&b, VGI_LOST_CLOSED);
-    assert_int_equal(count_of(&b, VGI_ACT_CONNECT), 1);
-    serve_and_close(&b, 6); /* and it all begins anew */
-    assert_true(last_told(&b, VG_UPLINK_EV_BACKOFF)->detail <= 1000);
-    bench_done(&b);
-}
-
-static void collectors_that_close_every_session_in_turn_are_not_stormed(void **state)
-{
-    (void)state;
-    struct bench b;
-    bench_init(&b, 2);
-    bench_start(&b);
-    for (int l = 0; l < VG_UPLINK_LANES; l++) {
-        hand(&b, (enum vg_uplink_lane)l, NULL, 0);
-    }
-    serve_and_close(&b, 1);
-    assert_int_equal(last_of(&b, VGI_ACT_CONNECT)->action.collector, 0);
-    for (size_t i = 0; i < 4; i++) {
-        serve_and_close(&b, 2 + i);
-        assert_int_equal(count_of(&b, VGI_ACT_CONNECT), 0);
-        pass_ms(&b, last_told(&b, VG_UPLINK_EV_BACKOFF)->detail);
-        assert_int_equal(last_of(&b, VGI_ACT_CONNECT)->action.collector, (i + 1) % 2);
-    }
-    bench_done(&b);
-}
-
 static void a_collector_that_dies_again_and_again_is_tried_at_once_each_time(void **state)
 {
     (void)state;
@@ -516,8 +451,6 @@ int main(void)
         cmocka_unit_test(the_backoff_doubles_up_to_its_cap_and_starts_over_after_a_2_04),
         cmocka_unit_test(a_handshake_has_a_deadline),
         cmocka_unit_test(a_dead_session_that_worked_gets_one_new_handshake_with_the_same_collector),
-        cmocka_unit_test(a_collector_that_closes_every_session_is_not_stormed),
-        cmocka_unit_test(collectors_that_close_every_session_in_turn_are_not_stormed),
         cmocka_unit_test(a_collector_that_dies_again_and_again_is_tried_at_once_each_time),
         cmocka_unit_test(a_request_without_answer_is_sent_once_more_and_then_the_session_is_dead),
         cmocka_unit_test(a_wait_holds_with_the_collector_that_asked_for_it_and_with_no_other),

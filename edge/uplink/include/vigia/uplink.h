@@ -28,8 +28,10 @@
  *
  * A failed handshake goes to the next collector at once; when all have failed, a jittered
  * exponential backoff. A session that worked and is closed by the collector begins again at once,
- * but that only once per `backoff_max_ms`: closed sooner again, the next collector after a backoff,
- * which grows until a session lasts. So a collector without room for all is not stormed. */
+ * but that only once per `backoff_max_ms`: closed sooner again, the next collector after a wait,
+ * which grows, up to 30 s, until a session lasts. So a collector without room for all is not
+ * stormed. An urgent row ends such a wait, at most once in 5 s, since whoever closes sessions would
+ * take it; it does not end a backoff, in which nobody would. */
 #ifndef VIGIA_UPLINK_H
 #define VIGIA_UPLINK_H
 
@@ -93,7 +95,8 @@ struct vg_uplink_outcome {
 enum vg_uplink_event {
     VG_UPLINK_EV_CONNECTED, /* collector; detail: attempts it took */
     VG_UPLINK_EV_LOST,    /* collector; detail: enum vgi_lost as text through vg_uplink_lost_name */
-    VG_UPLINK_EV_BACKOFF, /* detail: milliseconds until the next try */
+    VG_UPLINK_EV_BACKOFF, /* detail: milliseconds until the next try, unless an urgent row has it
+                             sooner */
     VG_UPLINK_EV_REFUSED, /* detail: the code (enum vg_coap) of an answer that refused rows or the
                              session */
     VG_UPLINK_EV_WAIT,    /* detail: milliseconds, as told by 4.29 or 5.03 */
@@ -109,7 +112,7 @@ struct vg_uplink_stats {
         connected, sessions_lost, failovers, backoffs, parked_forgotten;
     bool up;          /* a session is established */
     size_t collector; /* the one in use or tried */
-    int64_t wait_ms;  /* the last backoff */
+    int64_t wait_ms;  /* the last backoff, or wait after a close */
 };
 
 /* What the uplink asks of its owner, on the loop's thread. These functions call nothing of
