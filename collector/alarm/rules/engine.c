@@ -202,7 +202,11 @@ static void ask_periods(struct vg_alarm_engine *e, size_t max, size_t *told)
         uint32_t i = (uint32_t)e->asked++;
         struct vg_rules_state *s = &e->states[i];
         int64_t period_ms = e->period(e->arg, s->device, s->sensor);
-        *told += vg_rules_supervise(&e->rules, s, period_ms, e->clock_ms);
+        bool store = vg_rules_supervise(&e->rules, s, period_ms, e->clock_ms);
+        if (s->stale && !s->dirty) {
+            s->dirty = store = true;
+        }
+        *told += store;
         settle(e, i);
     }
 }
@@ -242,6 +246,7 @@ size_t vg_alarm_engine_set_back(struct vg_alarm_engine *e, int64_t now_ms, int64
     e->rules.arrived_ms = vgi_min_ms(e->rules.arrived_ms, now_ms);
     vgi_rules_set_back(&e->collectors, now_ms);
     e->collectors.dirty = true;
+    e->asked = 0; /* what is stale is stored on the way */
     for (uint32_t i = 0; i < e->count; i++) {
         struct vg_rules_state *s = &e->states[i];
         vgi_rules_set_back(s, now_ms);

@@ -32,7 +32,8 @@ int64_t vgi_rules_patience_ms(const struct vg_rules_conf *conf, const struct vg_
 void vgi_rules_restored(const struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms);
 /* The newest time in a state that later messages are measured by; VG_LONG_AGO_MS: none. */
 int64_t vgi_rules_newest_ms(const struct vg_rules_state *s);
-/* Makes now_ms of those that are later. When an alarm was raised stays as it was told. */
+/* Makes now_ms of those that are later, and forgets a later OK or newest reading; stale then. When
+ * an alarm was raised stays as it was told. */
 void vgi_rules_set_back(struct vg_rules_state *s, int64_t now_ms);
 
 enum vgi_mark { VGI_MARK_NEW, VGI_MARK_DUPLICATE, VGI_MARK_OLD_STORE };

@@ -96,9 +96,11 @@ bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_
 void vgi_rules_restored(const struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms)
 {
     if (s->period_ms > 0 && s->patience_ms != vgi_rules_patience_ms(rules->conf, s)) {
-        /* k has changed: the log's seen_ms may lag by more than is waited for now. */
+        /* k has changed, or the state is of a version that did not store this: the log's seen_ms
+         * may lag by more than is waited for now. Not dirty at once: it can be so of every sensor,
+         * more than a transaction takes. */
         s->since_ms = vgi_max_ms(s->since_ms, now_ms);
-        s->dirty = true; /* as above */
+        s->stale = true; /* stored, as above */
     }
 }
 
@@ -121,6 +123,9 @@ int64_t vgi_rules_newest_ms(const struct vg_rules_state *s)
 {
     int64_t newest_ms = vgi_max_ms(vgi_max_ms(s->seen_ms, s->since_ms), s->newest_ms);
     newest_ms = vgi_max_ms(newest_ms, s->ok_ms);
+    for (unsigned i = 0; i < s->store_count; i++) {
+        newest_ms = vgi_max_ms(newest_ms, s->store[i].newest_ms);
+    }
     for (unsigned t = 0; t < VG_RULES_STRIKE_TYPES; t++) {
         const struct vg_alarm *alarm = &s->alarm[VG_ALARM_SMOKE + t];
         for (unsigned i = 0; alarm->condition == VG_PENDING && i < alarm->strikes; i++) {
@@ -132,12 +137,15 @@ int64_t vgi_rules_newest_ms(const struct vg_rules_state *s)
 
 void vgi_rules_set_back(struct vg_rules_state *s, int64_t now_ms)
 {
+    s->stale = s->stale || vgi_rules_newest_ms(s) > now_ms;
     s->seen_ms = vgi_min_ms(s->seen_ms, now_ms);
     s->since_ms = vgi_min_ms(s->since_ms, now_ms);
-    s->ok_ms = vgi_min_ms(s->ok_ms, now_ms);
-    s->newest_ms = vgi_min_ms(s->newest_ms, now_ms);
-    if (s->saved_ms > now_ms) {
-        s->saved_ms = VG_LONG_AGO_MS; /* stored with the next message */
+    /* An OK of then would make every alarm of a backlog older than itself, also as one of now. */
+    s->ok_ms = s->ok_ms > now_ms ? VG_LONG_AGO_MS : s->ok_ms;
+    s->newest_ms = s->newest_ms > now_ms ? VG_LONG_AGO_MS : s->newest_ms;
+    /* New stores find a place. */
+    for (unsigned i = 0; i < s->store_count; i++) {
+        s->store[i].newest_ms = vgi_min_ms(s->store[i].newest_ms, now_ms);
     }
     for (unsigned t = 0; t < VG_RULES_STRIKE_TYPES; t++) {
         for (unsigned i = 0; i < VG_STRIKES_MAX; i++) {
@@ -151,5 +159,5 @@ void vgi_rules_set_back(struct vg_rules_state *s, int64_t now_ms)
 void vg_rules_stored(struct vg_rules_state *s)
 {
     s->saved_ms = s->seen_ms;
-    s->dirty = false;
+    s->dirty = s->stale = false;
 }

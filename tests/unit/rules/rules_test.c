@@ -395,6 +395,84 @@ static void a_shorter_patience_than_before_is_no_silence(void **unused)
     vg_alarm_engine_free(b);
 }
 
+/* A state that does not say for how long it was waited, as a version before stored them. */
+static void restore_olden(struct vg_alarm_engine *e, const char *sensor)
+{
+    static const char part[] = ",\"patience_ms\":3000";
+    static char buf[VG_ALARM_STATE_MAX];
+    struct vg_rules_state s;
+    struct vg_error err;
+    size_t len;
+    assert_true(vg_rules_state_init(&s, vg_span_str(sensor)));
+    s.seen_ms = 1000;
+    s.period_ms = 1000;
+    s.patience_ms = 3000;
+    assert_int_equal(vg_rules_state_encode(&s, buf, sizeof(buf), &len), VG_OK);
+    char *at = memmem(buf, len, part, sizeof(part) - 1);
+    assert_non_null(at);
+    const size_t gone = sizeof(part) - 1, after = len - gone - (size_t)(at - buf);
+    memmove(at, at + gone, after);
+    assert_int_equal(vg_alarm_engine_restore(e, vg_span(buf, len - gone), &err), VG_OK);
+}
+
+/* More of them than a transaction takes: it would be refused for ever. */
+static void many_sensors_of_a_version_before_are_stored_in_portions(void **unused)
+{
+    enum { MANY = 20000, PORTION = 2048 };
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    static char buf[VG_ALARM_STATE_MAX];
+    char name[16];
+    struct vg_span key, value;
+    size_t stored = 0;
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *e = engine(&conf, MANY, &told);
+    for (int i = 0; i < MANY; i++) {
+        (void)snprintf(name, sizeof(name), "s%d", i);
+        restore_olden(e, name);
+    }
+    vg_alarm_engine_restored(e);
+    assert_int_equal(vg_alarm_engine_dirty(e), 0);
+    for (int i = 0; i <= MANY / PORTION; i++) {
+        assert_true(vg_alarm_engine_advance(e, 2000, PORTION) <= PORTION);
+        assert_true(vg_alarm_engine_dirty(e) <= PORTION);
+        while (vg_alarm_engine_next_dirty(e, buf, &key, &value)) {
+            stored++;
+        }
+    }
+    assert_int_equal(stored, MANY);
+    assert_int_equal(vg_alarm_engine_advance(e, 2000, PORTION), 0);
+    assert_int_equal(vg_alarm_engine_dirty(e), 0);
+    assert_int_equal(told.count, 0);
+    vg_alarm_engine_free(e);
+}
+
+/* Grace for what the log may not know, once: a processor that restarts again and again must tell. */
+static void a_sensor_of_a_version_before_has_grace_until_it_is_stored(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *a = engine(&conf, 1, &told), *b = engine(&conf, 1, &told);
+    restore_olden(a, "hall");
+    vg_alarm_engine_advance(a, 5000, SIZE_MAX); /* the clock of the partition */
+    vg_alarm_engine_restored(a);
+    vg_alarm_engine_advance(a, 7999, SIZE_MAX);
+    assert_int_equal(told.count, 0);
+    restore_into(a, b);
+    vg_alarm_engine_advance(b, 7999, SIZE_MAX);
+    vg_alarm_engine_restored(b);
+    vg_alarm_engine_advance(b, 7999, SIZE_MAX);
+    assert_int_equal(told.count, 0);
+    vg_alarm_engine_advance(b, 8000, SIZE_MAX);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.type, VG_ALARM_SILENCE);
+    vg_alarm_engine_free(a);
+    vg_alarm_engine_free(b);
+}
+
 /* The state of such a sensor would be restored in place of the collectors' own, with the clock. */
 static void a_sensor_that_takes_the_collectors_name_is_told_but_not_kept(void **unused)
 {
@@ -470,20 +548,22 @@ static void an_engine_whose_clock_was_ahead_supervises_from_now_on(void **unused
     for (size_t i = 0; i < 3; i++) {
         assert_int_equal(vg_alarm_engine_restore(next, value[i], &err), VG_OK);
     }
+    vg_alarm_engine_restored(next);
+    vg_alarm_engine_advance(next, 0, SIZE_MAX); /* as it runs before it is set back */
+    assert_int_equal(vg_alarm_engine_dirty(next), 0);
     struct vg_alarm_engine *both[] = {e, next}; /* while it runs, and when it is restored */
     for (size_t i = 0; i < 2; i++) {
         told.count = 0;
         assert_int_equal(vg_alarm_engine_set_back(both[i], now_ms, slack_ms), 3);
         assert_int_equal(vg_alarm_engine_set_back(both[i], now_ms, slack_ms), 0);
-        if (both[i] == next) {
-            vg_alarm_engine_restored(next);
-        }
         assert_true(vg_alarm_engine_clock(both[i]) == now_ms);
-        /* Stored: the clock at once, a sensor with its next message, whatever that says. */
+        /* Stored: the clock at once, the sensors in portions. */
         assert_int_equal(vg_alarm_engine_dirty(both[i]), 1);
-        read_one(both[i], "attic", VG_HAS_MAX_TEMPERATURE, now_ms);
+        assert_int_equal(vg_alarm_engine_advance(both[i], now_ms, 1), 1);
         assert_int_equal(vg_alarm_engine_dirty(both[i]), 2);
-        /* The OK of tomorrow is one of now, and what arrives now does so now. */
+        assert_int_equal(vg_alarm_engine_advance(both[i], now_ms, 2), 1);
+        assert_int_equal(vg_alarm_engine_dirty(both[i]), 3);
+        /* The OK of tomorrow is forgotten, and what arrives now does so now. */
         unsynced.time_ms = unsynced.received_ms = now_ms + 1;
         vg_alarm_engine_advance(both[i], now_ms + 1, SIZE_MAX);
         vg_alarm_engine_reading(both[i], &unsynced);
@@ -507,6 +587,61 @@ static void an_engine_whose_clock_was_ahead_supervises_from_now_on(void **unused
         vg_alarm_engine_advance(both[i], now_ms + conf.window_ms, SIZE_MAX);
         assert_int_equal(told.count, 6); /* of the attic */
         assert_int_equal(told.kind, VG_PRE_ALARM_EXPIRED);
+        vg_alarm_engine_free(both[i]);
+    }
+}
+
+static void read_stored(struct vg_alarm_engine *e, uint32_t has, uint64_t store, uint64_t seq,
+                        int64_t time_ms, int64_t received_ms)
+{
+    struct vg_reading m = {.sensor = "hall",
+                           .device = "d",
+                           .has = has,
+                           .motion = (has & VG_HAS_MOTION) != 0,
+                           .smoke = (has & VG_HAS_SMOKE) != 0,
+                           .lane = VG_LANE_URGENT,
+                           .store = store,
+                           .seq = seq,
+                           .time_ms = time_ms,
+                           .received_ms = received_ms};
+    vg_alarm_engine_advance(e, received_ms, SIZE_MAX);
+    vg_alarm_engine_reading(e, &m);
+}
+
+/* All that a sensor remembers is of tomorrow: 32 stores, and an OK. The smoke that a device saw
+ * while the processor was down must raise, in this instance and after the next restart. */
+static void an_ok_and_stores_ahead_suppress_no_alarm_of_a_backlog(void **unused)
+{
+    const int64_t day_ms = 86400000, now_ms = 100 * day_ms;
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    conf.supervision = false;
+    struct vg_alarm_engine *e = engine(&conf, 2, &told), *next = engine(&conf, 2, &told);
+    for (uint64_t store = 1; store <= VG_RULES_STORES_MAX; store++) {
+        read_stored(e, VG_HAS_OK, store, 1, now_ms + day_ms, now_ms + day_ms);
+    }
+    assert_int_equal(vg_alarm_engine_set_back(e, now_ms, 60000), 2);
+    vg_alarm_engine_advance(e, now_ms, SIZE_MAX);
+    restore_into(e, next);
+    vg_alarm_engine_restored(next);
+    assert_int_equal(vg_alarm_engine_set_back(next, now_ms + 2000, 0), 0); /* it was stored */
+    /* Measured before the clock was set back, of a buffer that is known; then of a new one. */
+    struct vg_alarm_engine *both[] = {e, next};
+    for (size_t i = 0; i < 2; i++) {
+        told.count = 0;
+        for (uint64_t seq = 2; seq <= 4; seq++) {
+            read_stored(both[i], VG_HAS_SMOKE, 7, seq, now_ms - 5000 + (int64_t)seq, now_ms + 2000);
+        }
+        assert_int_equal(told.count, 2);
+        assert_int_equal(told.kind, VG_RAISED);
+        assert_int_equal(told.type, VG_ALARM_SMOKE);
+        read_stored(both[i], VG_HAS_MOTION, 77, 1, now_ms + 3000, now_ms + 3000);
+        assert_int_equal(told.count, 3);
+        assert_int_equal(told.kind, VG_RAISED);
+        assert_int_equal(told.type, VG_ALARM_MOTION);
+        assert_int_equal(vg_alarm_engine_counters(both[i]).old_stores, 0);
         vg_alarm_engine_free(both[i]);
     }
 }
@@ -642,9 +777,12 @@ int main(void)
         cmocka_unit_test(a_sensor_that_was_never_heard_is_not_silent),
         cmocka_unit_test(a_collector_has_a_sensor_in_each_partition),
         cmocka_unit_test(only_alarms_worth_showing_are_shown),
+        cmocka_unit_test(many_sensors_of_a_version_before_are_stored_in_portions),
+        cmocka_unit_test(a_sensor_of_a_version_before_has_grace_until_it_is_stored),
         cmocka_unit_test(a_sensor_that_takes_the_collectors_name_is_told_but_not_kept),
         cmocka_unit_test(a_sensor_without_room_is_told_and_counted),
         cmocka_unit_test(an_engine_whose_clock_was_ahead_supervises_from_now_on),
+        cmocka_unit_test(an_ok_and_stores_ahead_suppress_no_alarm_of_a_backlog),
         cmocka_unit_test(an_engine_that_is_a_little_ahead_stays_as_it_is),
         cmocka_unit_test(deadlines_are_told_in_portions),
         cmocka_unit_test(changes_of_periods_are_taken_in_portions),

@@ -48,15 +48,16 @@ enum vg_err vg_alarm_engine_restore(struct vg_alarm_engine *e, struct vg_span js
 void vg_alarm_engine_restored(struct vg_alarm_engine *e);
 
 /* Moves the partition's clock to at least `now_ms` and tells deadlines up to it, oldest first, at
- * most `max` of them. Returns how many. */
+ * most `max` of them. What _restored and _set_back left to be stored counts as one each. Returns how
+ * many. */
 size_t vg_alarm_engine_advance(struct vg_alarm_engine *e, int64_t now_ms, size_t max);
 /* The clock; VG_LONG_AGO_MS before the first move. */
 int64_t vg_alarm_engine_clock(const struct vg_alarm_engine *e);
 /* When the clock, or a time of it in any state, is more than `slack_ms` ahead of `now_ms`: sets all
  * that is later than `now_ms` back to it; patience and windows that were running begin again there.
- * Arrivals, strikes and newest OKs too, or nothing active would count until then. Returns how many states were ahead;
- * 0: all is as it was. Of what is stored the sensors follow with their next message. May come before
- * _restored. */
+ * Arrivals, strikes and marks too, and OKs are forgotten, or nothing active would count until then.
+ * Returns how many states were ahead; 0: all is as it was. The sensors among them are to be stored
+ * in portions, by _advance. */
 size_t vg_alarm_engine_set_back(struct vg_alarm_engine *e, int64_t now_ms, int64_t slack_ms);
 /* A time not later than the next deadline; VG_NEVER_MS: there is none. */
 int64_t vg_alarm_engine_next(const struct vg_alarm_engine *e);

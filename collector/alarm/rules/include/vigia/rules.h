@@ -120,6 +120,7 @@ struct vg_rules_state {
     uint8_t store_count;
     bool restored; /* seen_ms comes from the log and may be older than the truth by period * k */
     bool dirty;    /* differs from what was stored */
+    bool stale;    /* does too, but as many others may: stored in portions */
 };
 
 struct vg_alarm_event {
@@ -206,7 +207,7 @@ bool vg_rules_supervise(struct vg_rules *rules, struct vg_rules_state *s, int64_
 void vg_rules_collector_silent(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms);
 void vg_rules_collector_heard(struct vg_rules *rules, struct vg_rules_state *s, int64_t now_ms);
 
-/* The state has been handed to the log: not dirty, and seen_ms counts as stored. */
+/* The state has been handed to the log: not dirty or stale, and seen_ms counts as stored. */
 void vg_rules_stored(struct vg_rules_state *s);
 
 #endif
