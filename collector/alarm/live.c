@@ -38,7 +38,7 @@
  * wrong; the record counts as received now. A partition's clock further ahead went by a wrong wall
  * clock of our own; it is set back. */
 #define AHEAD_MAX_MS 60000
-static_assert(AHEAD_MAX_MS >= VGI_WALL_LEAP_MS, "a step that is followed sets no clock back");
+static_assert(AHEAD_MAX_MS >= VGI_WALL_LEAP_MS, "a step that is no leap sets no clock back");
 static_assert(BATCH * 8 + DEADLINES_MAX * 2 + COMMIT_RECORDS <= VG_DLOG_TXN_RECORDS_MAX,
               "the worst batch fits a transaction");
 
@@ -55,6 +55,7 @@ struct part {
     struct vg_alarm_engine *engine; /* NULL: not ours */
     struct vg_alarm_engine_counters counted;
     bool caught_up;
+    bool compared; /* its states with our clock, which stood */
 };
 
 struct alarm {
@@ -77,7 +78,6 @@ struct alarm {
     size_t deadlines_left;
     struct vg_mono commit_due, urgent_due, give_up;
     struct vgi_wall wall;
-    int64_t now_ms; /* wall_ms() before the batch was polled */
     uint64_t seed;
     struct vg_reading reading;
     struct vg_dlog_record records[BATCH];
@@ -154,27 +154,34 @@ static void on_device(void *arg, const char *name, const struct vg_device *now)
 
 /* ---- time ---- */
 
-/* The wall clock that is gone by; see wall.h. */
-static int64_t wall_ms(struct alarm *a)
+static int64_t wall_ms(const struct alarm *a)
+{
+    return vg_now_wall(vg_loop_clock(a->loop)).ms;
+}
+
+/* Whether our clock has stood for long enough to set a partition's back by it; see wall.h. */
+static bool clock_stands(struct alarm *a)
 {
     const struct vg_clock *clock = vg_loop_clock(a->loop);
     const struct vg_boot boot = vg_now_boot(clock);
-    const enum vgi_wall_news news = vgi_alarm_wall_look(&a->wall, vg_now_wall(clock), boot);
-    if (news != VGI_WALL_SAME) {
-        static const char *const words[] = {[VGI_WALL_LEAPT] = "clock-leapt",
-                                            [VGI_WALL_BACK] = "clock-back",
-                                            [VGI_WALL_FOLLOWED] = "clock-followed"};
-        vg_log_warn(words[news], "leap_ms=%lld", (long long)vgi_alarm_wall_leap_ms(&a->wall));
-        vgi_metrics_clock(news == VGI_WALL_LEAPT, news == VGI_WALL_FOLLOWED);
+    const int64_t leap_ms = vgi_alarm_wall_look(&a->wall, vg_now_wall(clock), boot);
+    if (leap_ms != 0) {
+        vg_log_warn(leap_ms > 0 ? "clock-leapt" : "clock-back", "leap_ms=%lld", (long long)leap_ms);
+        vgi_metrics_clock_leapt();
     }
-    return vgi_alarm_wall_ms(&a->wall, boot);
+    return vgi_alarm_wall_stands(&a->wall, boot, VGI_WALL_STANDS_MS);
 }
 
-/* A clock ahead of us went by a wall clock that was wrong, here or where the state was stored: until
- * then no deadline would be due. */
-static void set_back(struct part *p, int64_t now_ms)
+/* A clock ahead of ours, which stands, went by a wall clock that was wrong, here or where the state
+ * was stored: until then no deadline would be due. Of a restored partition the states are looked at
+ * once, too: they may be stored ahead of their clock. */
+static void compare_clock(struct part *p, int64_t now_ms)
 {
-    int64_t clock_ms = vg_alarm_engine_clock(p->engine);
+    const int64_t clock_ms = vg_alarm_engine_clock(p->engine);
+    if (p->compared && clock_ms <= now_ms + AHEAD_MAX_MS) {
+        return;
+    }
+    p->compared = true;
     size_t states = vg_alarm_engine_set_back(p->engine, now_ms, AHEAD_MAX_MS);
     if (states > 0) {
         vgi_metrics_clock_set_back();
@@ -223,7 +230,6 @@ static void on_restored(void *arg, int32_t number)
 {
     struct alarm *a = arg;
     if (!a->failed) {
-        set_back(&a->parts[number], wall_ms(a));
         vg_alarm_engine_restored(a->parts[number].engine);
         vg_log_info("partition-restored", "partition=%d sensors=%zu", (int)number,
                     vg_alarm_engine_sensors(a->parts[number].engine));
@@ -264,17 +270,18 @@ static void advance(struct alarm *a, struct part *p, int64_t now_ms)
     a->deadlines_left -= vg_alarm_engine_advance(p->engine, now_ms, a->deadlines_left);
 }
 
-/* The partition's clock does not go back by itself: one wrong collector would end every pre-alarm now and hold
- * all deadlines until its time has come. */
+/* The partition's clock does not go back by itself: one wrong collector would end every pre-alarm
+ * now and hold all deadlines until its time has come. */
 static int64_t received(const struct alarm *a, const struct vg_dlog_record *r, int64_t received_ms)
 {
-    if (received_ms <= a->now_ms + AHEAD_MAX_MS) {
+    const int64_t now_ms = wall_ms(a);
+    if (received_ms <= now_ms + AHEAD_MAX_MS) {
         return received_ms;
     }
     vgi_metrics_ahead();
     vg_log_warn("received-ahead", "partition=%d offset=%lld ms=%lld", (int)r->partition,
-                (long long)r->offset, (long long)(received_ms - a->now_ms));
-    return a->now_ms;
+                (long long)r->offset, (long long)(received_ms - now_ms));
+    return now_ms;
 }
 
 static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_record *r)
@@ -437,7 +444,7 @@ static bool batch(struct alarm *a)
     size_t got = 0;
     /* Taken before the poll: what was appended until then and is not in it, may be on its way for
      * settle at most. */
-    a->now_ms = wall_ms(a);
+    const int64_t now_ms = wall_ms(a);
     enum vg_err rc = vg_dlog_processor_poll(a->processor, 0, a->records, BATCH, &got, &err);
     if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
         /* Starting again does not bring back what has left the log: the line names the way out. */
@@ -455,6 +462,9 @@ static bool batch(struct alarm *a)
         (void)VG_FAULT(ALARM_APPLIED);
     }
     a->uncommitted = a->uncommitted || got > 0;
+    const int64_t applied_ms = wall_ms(a);
+    const bool stands =
+        clock_stands(a); /* looked at last: applied_ms is of the clock that stands */
     for (int32_t i = 0; i < a->part_count && !a->failed; i++) {
         struct part *p = &a->parts[i];
         if (p->engine == NULL) {
@@ -463,11 +473,11 @@ static bool batch(struct alarm *a)
         if (a->devices_changed) {
             vg_alarm_engine_devices_changed(p->engine);
         }
-        if (vg_alarm_engine_clock(p->engine) > a->now_ms + AHEAD_MAX_MS) {
-            set_back(p, a->now_ms);
+        if (stands) {
+            compare_clock(p, applied_ms);
         }
         if (p->caught_up && got == 0) {
-            advance(a, p, a->now_ms - a->conf->settle_ms);
+            advance(a, p, now_ms - a->conf->settle_ms);
         }
         count(p);
     }
@@ -478,7 +488,7 @@ static bool batch(struct alarm *a)
     return got > 0 || a->deadlines_left == 0;
 }
 
-static int64_t wait_ms(struct alarm *a)
+static int64_t wait_ms(const struct alarm *a)
 {
     int64_t wait = VG_DLOG_TURN_MS;
     const int64_t now_ms = wall_ms(a) - a->conf->settle_ms;

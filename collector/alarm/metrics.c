@@ -25,7 +25,6 @@ enum {
     UNREADABLE,
     AHEAD,
     CLOCK_LEAPS,
-    CLOCK_LEAPS_FOLLOWED,
     CLOCKS_SET_BACK,
     DEVICES_REFUSED,
     COMMITS,
@@ -55,11 +54,8 @@ static struct vg_metric metrics[METRIC_COUNT] = {
     COUNTER(UNREADABLE, "unreadable_total", "Records that are not of their schema, skipped."),
     COUNTER(AHEAD, "received_ahead_total",
             "Records of a collector whose clock is a minute or more ahead."),
-    COUNTER(
-        CLOCK_LEAPS, "clock_leaps_total",
-        "Leaps of this machine's wall clock of more than a minute that were not followed at once."),
-    COUNTER(CLOCK_LEAPS_FOLLOWED, "clock_leaps_followed_total",
-            "Leaps that were followed: at once soon after the start, else after five minutes."),
+    COUNTER(CLOCK_LEAPS, "clock_leaps_total",
+            "Steps of this machine's wall clock of more than a minute, ahead or back."),
     COUNTER(CLOCKS_SET_BACK, "clocks_set_back_total",
             "Clocks of partitions that were a minute or more ahead of the wall clock."),
     COUNTER(DEVICES_REFUSED, "devices_refused_total",
@@ -112,10 +108,9 @@ void vgi_metrics_ahead(void)
     vg_metric_add(&metrics[AHEAD], 1);
 }
 
-void vgi_metrics_clock(bool leapt, bool followed)
+void vgi_metrics_clock_leapt(void)
 {
-    vg_metric_add(&metrics[CLOCK_LEAPS], leapt);
-    vg_metric_add(&metrics[CLOCK_LEAPS_FOLLOWED], followed);
+    vg_metric_add(&metrics[CLOCK_LEAPS], 1);
 }
 
 void vgi_metrics_clock_set_back(void)

@@ -11,8 +11,8 @@ void vgi_metrics_engine(const struct vg_alarm_engine_counters *now,
                         const struct vg_alarm_engine_counters *before);
 void vgi_metrics_unreadable(void);
 void vgi_metrics_ahead(void);
-/* The wall clock of this machine leapt; a leap of it was followed. */
-void vgi_metrics_clock(bool leapt, bool followed);
+/* The wall clock of this machine leapt, ahead or back. */
+void vgi_metrics_clock_leapt(void);
 void vgi_metrics_clock_set_back(void);
 void vgi_metrics_devices_refused(uint64_t count);
 void vgi_metrics_commit(void);

@@ -1,44 +1,25 @@
-/* The wall clock that the processor goes by: the machine's, without its leaps.
- *
- *   machine   ────────┐        ┌─────────      a blip: nothing of it is seen
- *                     └────────┘
- *   gone by   ──────────────────────────
- *
- * A step of the machine's clock against the one that runs since boot, of more than
- * VGI_WALL_LEAP_MS either way, is not followed: time goes on from where it was. A leap that has
- * stood for VGI_WALL_STANDS_MS is the right time, and is followed. That collectors agree with it
- * proves nothing: on one machine they leap together. A time that has not stood so long itself, as
- * after a start without a battery-backed clock, is no better than the next: that one is followed at
- * once, and so are smaller steps. Pure. */
+/* How long the machine's wall clock has stood: gone as the clock since boot does, without a step of
+ * more than VGI_WALL_LEAP_MS either way. A clock that has not stood for a while proves nothing about
+ * another one, be it wrong for a moment or not yet right after a start without a battery. Smaller
+ * steps are those of a clock that is kept right. Pure. */
 #ifndef VIGIA_ALARM_WALL_H
 #define VIGIA_ALARM_WALL_H
 
 #include "vigia/clock.h"
 
 #define VGI_WALL_LEAP_MS   60000
-#define VGI_WALL_STANDS_MS 300000
+#define VGI_WALL_STANDS_MS 300000 /* then it is believed against a time that was stored */
 
 struct vgi_wall {
-    bool begun, leapt;
-    int64_t offset_ms;    /* wall clock less time since boot, as gone by */
-    struct vg_boot since; /* gone by it since */
-    int64_t leap_ms;      /* how far the newest leap led from that */
-    struct vg_boot leapt_at;
+    bool begun;
+    int64_t offset_ms;    /* wall clock less time since boot, at the last look */
+    struct vg_boot since; /* it stands */
 };
 
-enum vgi_wall_news {
-    VGI_WALL_SAME,
-    VGI_WALL_LEAPT,   /* and is not followed */
-    VGI_WALL_BACK,    /* to where it was, about */
-    VGI_WALL_FOLLOWED /* a leap, as it has stood long enough or the time before it had not */
-};
-
-/* What happened since the last look; the first one takes the clock as it is. Start with zeros. */
-enum vgi_wall_news vgi_alarm_wall_look(struct vgi_wall *w, struct vg_wall wall,
-                                       struct vg_boot boot);
-/* The time gone by at `boot`, ms since 1970 UTC; looked at before. */
-int64_t vgi_alarm_wall_ms(const struct vgi_wall *w, struct vg_boot boot);
-/* How far the newest leap led ahead (back: less than 0). */
-int64_t vgi_alarm_wall_leap_ms(const struct vgi_wall *w);
+/* How far the clock has leapt since the last look, ms, less than 0: back; 0: it has not. Start with
+ * zeros; the first look takes the clock as it is. Read `boot` before `wall`. */
+int64_t vgi_alarm_wall_look(struct vgi_wall *w, struct vg_wall wall, struct vg_boot boot);
+/* It has stood for `for_ms` since the first look or the last leap. */
+bool vgi_alarm_wall_stands(const struct vgi_wall *w, struct vg_boot boot, int64_t for_ms);
 
 #endif

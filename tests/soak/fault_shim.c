@@ -5,11 +5,15 @@
  * machine whose clock is set. A wait until a time of that clock ends when the moved clock says so,
  * also when it is stepped meanwhile: the kernel's own would end it at once, or too late.
  *
+ * VIGIA_TEST_BOOT names another with one: milliseconds that have gone by unseen, on the boot clock
+ * and the wall clock alike. Both see a change from the next look at the boot clock on, so that who
+ * reads that one first never finds the two apart.
+ *
  * VIGIA_TEST_DISK names a file with two: while the first is not 0, each write to a file whose name
  * has ".db" in it fails with ENOSPC, every other one after half of it was written, as on a disk that
  * has just become full. The second counts those writes.
  *
- * Both files are mapped: a change is seen at once. Without the variable nothing is changed. */
+ * The files are mapped: a change is seen at once. Without the variable nothing is changed. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,7 +42,8 @@ struct disk {
     _Atomic int64_t refused;
 };
 
-static const volatile int64_t *offset_ms;
+static const volatile int64_t *offset_ms, *gone_ms;
+static _Atomic int64_t seen_gone_ms;
 static struct disk *disk;
 
 /* The C library's own: a sanitizer's program has another of that name, which saw this wait begin. */
@@ -66,6 +71,7 @@ static void *map(const char *variable, size_t bytes)
 __attribute__((constructor)) static void find_files(void)
 {
     offset_ms = map("VIGIA_TEST_CLOCK", sizeof *offset_ms);
+    gone_ms = map("VIGIA_TEST_BOOT", sizeof *gone_ms);
     disk = map("VIGIA_TEST_DISK", sizeof *disk);
     *(void **)&clockwait = dlsym(RTLD_NEXT, "pthread_cond_clockwait");
     if (clockwait == NULL) {
@@ -74,9 +80,8 @@ __attribute__((constructor)) static void find_files(void)
     }
 }
 
-static void moved(struct timespec *t)
+static void move(struct timespec *t, int64_t ms)
 {
-    int64_t ms = offset_ms == NULL ? 0 : *offset_ms;
     int64_t ns = t->tv_nsec + ms % MS_PER_S * NS_PER_MS;
 
     t->tv_sec += (time_t)(ms / MS_PER_S);
@@ -95,7 +100,10 @@ int clock_gettime(clockid_t id, struct timespec *t)
     long rc = syscall(SYS_clock_gettime, id, t);
 
     if (rc == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
-        moved(t);
+        move(t, (offset_ms == NULL ? 0 : *offset_ms) + seen_gone_ms);
+    } else if (rc == 0 && id == CLOCK_BOOTTIME && gone_ms != NULL) {
+        seen_gone_ms = *gone_ms;
+        move(t, seen_gone_ms);
     }
     return (int)rc;
 }

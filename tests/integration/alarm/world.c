@@ -72,6 +72,7 @@ void world_close(struct world *w)
 {
     if (w->clock_ms != NULL) {
         (void)munmap(w->clock_ms, sizeof(*w->clock_ms));
+        (void)munmap(w->gone_ms, sizeof(*w->gone_ms));
     }
     vg_dlog_reader_close(w->alarms);
     vg_dlog_appender_close(w->appender);
@@ -84,27 +85,35 @@ void world_close(struct world *w)
     (void)waitpid(pid, NULL, 0);
 }
 
-void world_give_clock(struct world *w)
+static int64_t *word(const struct world *w, const char *name)
 {
     char path[96];
-    (void)snprintf(path, sizeof(path), "%s/clock", w->folder);
+    (void)snprintf(path, sizeof(path), "%s/%s", w->folder, name);
     int fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0600);
-    assert_true(fd >= 0 && ftruncate(fd, sizeof(*w->clock_ms)) == 0);
-    void *at = mmap(NULL, sizeof(*w->clock_ms), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(fd >= 0 && ftruncate(fd, sizeof(int64_t)) == 0);
+    void *at = mmap(NULL, sizeof(int64_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     assert_true(at != MAP_FAILED);
     (void)close(fd);
-    w->clock_ms = at;
+    return at;
+}
+
+void world_give_clock(struct world *w)
+{
+    w->clock_ms = word(w, "clock");
+    w->gone_ms = word(w, "gone");
 }
 
 /* In the child. */
 static void preload_clock(const struct world *w)
 {
     const char *asan = getenv("ASAN_OPTIONS");
-    char path[96], options[512];
+    char path[96], gone[96], options[512];
     (void)snprintf(path, sizeof(path), "%s/clock", w->folder);
+    (void)snprintf(gone, sizeof(gone), "%s/gone", w->folder);
     (void)snprintf(options, sizeof(options), "%s%sverify_asan_link_order=0",
                    asan == NULL ? "" : asan, asan == NULL ? "" : ":");
-    if (setenv("VIGIA_TEST_CLOCK", path, 1) != 0 || setenv("ASAN_OPTIONS", options, 1) != 0 ||
+    if (setenv("VIGIA_TEST_CLOCK", path, 1) != 0 || setenv("VIGIA_TEST_BOOT", gone, 1) != 0 ||
+        setenv("ASAN_OPTIONS", options, 1) != 0 ||
         setenv("LD_PRELOAD", VIGIA_BINARY_DIR "/tests/fault_shim.so", 1) != 0) {
         _exit(127);
     }
@@ -349,19 +358,32 @@ void world_wait_for(struct world *w, const char *event, const char *id)
     }
 }
 
+/* What the processors have logged so far. */
+static void read_lines(const struct world *w, char *lines, size_t size)
+{
+    char path[96];
+    (void)snprintf(path, sizeof(path), "%s/lines", w->folder);
+    FILE *f = fopen(path, "re");
+    const size_t len = f == NULL ? 0 : fread(lines, 1, size - 1, f);
+    lines[len] = '\0';
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+}
+
+bool world_has_line(const struct world *w, const char *text)
+{
+    char lines[65536];
+    read_lines(w, lines, sizeof(lines));
+    return strstr(lines, text) != NULL;
+}
+
 void world_wait_for_line(const struct world *w, const char *text)
 {
     int64_t deadline = mono_ms() + WORLD_DEADLINE_MS;
-    char path[96], lines[65536];
-    size_t len = 0;
-    (void)snprintf(path, sizeof(path), "%s/lines", w->folder);
+    char lines[65536];
     do {
-        FILE *f = fopen(path, "re");
-        len = f == NULL ? 0 : fread(lines, 1, sizeof(lines) - 1, f);
-        lines[len] = '\0';
-        if (f != NULL) {
-            (void)fclose(f);
-        }
+        read_lines(w, lines, sizeof(lines));
         if (strstr(lines, text) != NULL) {
             return;
         }

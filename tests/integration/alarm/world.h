@@ -32,6 +32,7 @@ struct world {
     size_t states; /* records of alarm-state seen by world_states */
     int64_t now_ms;
     int64_t *clock_ms; /* world_give_clock: what their wall clock is ahead of ours */
+    int64_t *gone_ms;  /* too: how much time has gone by for them unseen */
     bool keep_lines;   /* what the processors log goes to a file, for world_wait_for_line */
 };
 
@@ -41,7 +42,8 @@ void world_close(struct world *w);
 
 /* Starts vigia-alarm with further --set values (NULL-terminated); its log goes to the test's. */
 pid_t world_start(struct world *w, const char *instance, const char *const *sets);
-/* Processors started from now on see a wall clock that *w->clock_ms moves. */
+/* Processors started from now on see a wall clock that *w->clock_ms moves, and time that
+ * *w->gone_ms lets go by at once, on that and on the clock since boot. */
 void world_give_clock(struct world *w);
 void world_kill(pid_t pid, int signal); /* and waits for its end */
 
@@ -63,5 +65,6 @@ size_t world_count(const struct world *w, const char *event, const char *id);
 void world_wait_for(struct world *w, const char *event, const char *id);
 /* Waits until the log of a processor, started after keep_lines was set, holds this text. */
 void world_wait_for_line(const struct world *w, const char *text);
+bool world_has_line(const struct world *w, const char *text); /* so far */
 
 #endif
