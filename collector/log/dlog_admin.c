@@ -10,6 +10,8 @@
 #include <time.h>
 
 #define COUNT_STALL_MS 30000 /* a count that gets nothing for so long gives up */
+#define NEAR_READS     2 /* so many reads without a record, each of at most NEAR_MS, are the end */
+#define NEAR_MS        20
 
 static int64_t clock_ms(clockid_t id)
 {
@@ -213,7 +215,8 @@ static enum vg_err keep(struct vgi_newest *table, const struct vg_dlog_record *r
 
 /* A key that changes while the reader is on its way may move from before it to behind the end that
  * was seen at open (SQLite keeps one row of each key), so the end is reached only when nothing more
- * is there. */
+ * is there. One read may give nothing because the log is busy: it takes NEAR_READS of them in a row.
+ */
 static enum vg_err gather(struct vg_dlog *log, struct vg_dlog_reader *r,
                           const struct vg_dlog_latest_limits *limits, struct vgi_newest *table,
                           struct vg_error *err)
@@ -224,16 +227,16 @@ static enum vg_err gather(struct vg_dlog *log, struct vg_dlog_reader *r,
     }
     int64_t moved_ms = vgi_now_ms();
     enum vg_err rc = VG_OK;
-    for (bool done = false; rc == VG_OK && !done;) {
+    for (int empty = 0; rc == VG_OK && empty < NEAR_READS;) {
         const bool near = vg_dlog_reader_caught_up(r);
         size_t n = 0;
-        rc = vg_dlog_read(r, near ? 0 : VG_DLOG_TURN_MS, records, VG_DLOG_BATCH_MAX, &n, err);
+        rc = vg_dlog_read(r, near ? NEAR_MS : VG_DLOG_TURN_MS, records, VG_DLOG_BATCH_MAX, &n, err);
         if (rc == VG_OK) {
             rc = keep(table, records, n, limits->max_bytes, err);
         }
-        done = near && n == 0;
+        empty = near && n == 0 ? empty + 1 : 0;
         moved_ms = !near && n > 0 ? vgi_now_ms() : moved_ms;
-        if (rc == VG_OK && !done && vgi_now_ms() - moved_ms > limits->stall_ms) {
+        if (rc == VG_OK && empty == 0 && vgi_now_ms() - moved_ms > limits->stall_ms) {
             rc = vg_fail(err, VG_E_TIMEOUT, "%s: %s for %" PRId64 " s", log->conf.url,
                          near ? "new values came faster than they were read"
                               : "nothing could be read",

@@ -118,6 +118,16 @@ static void a_key_that_moved_behind_the_end_is_told(void **state)
     assert_string_equal(told, "a=1 moved=3 ");
 }
 
+/* A reader gives nothing also when its log is busy. */
+static void one_read_that_gives_nothing_is_not_the_end(void **state)
+{
+    static const struct step s[] = {{"a", "1"}, {NULL, NULL}, {"b", "2"}, {NULL, NULL}, {"c", "3"}};
+    struct vg_error err;
+    (void)state;
+    assert_int_equal(LATEST(s, 1, false, 4096, &err), VG_OK);
+    assert_string_equal(told, "a=1 b=2 c=3 ");
+}
+
 static void a_log_that_falls_silent_before_its_end_is_given_up(void **state)
 {
     static const struct step s[] = {{"a", "1"}};
@@ -157,6 +167,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_key_is_told_once_with_what_it_last_was),
         cmocka_unit_test(a_key_that_moved_behind_the_end_is_told),
+        cmocka_unit_test(one_read_that_gives_nothing_is_not_the_end),
         cmocka_unit_test(a_log_that_falls_silent_before_its_end_is_given_up),
         cmocka_unit_test(changes_without_end_are_given_up),
         cmocka_unit_test(more_than_the_bound_is_refused_and_a_key_counts_once),
