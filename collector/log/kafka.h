@@ -2,6 +2,7 @@
  *
  *   kafka_client.c     settings of a client handle, error classes, finding the brokers
  *   kafka_admin.c      open, create, describe; offsets of partitions
+ *   kafka_range.c      positions outside the log: gone for good, or not
  *   kafka_skip.c       positions of a group over what has left the log
  *   kafka_appender.c   idempotent producer, verdicts
  *   kafka_reader.c     a consumer of named partitions: the reader, and what restores a processor's

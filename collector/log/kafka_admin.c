@@ -138,6 +138,14 @@ enum vg_err vgi_kafka_request_wait(struct vgi_kafka_request *q, struct vgi_kafka
 
 /* ---- offsets ---- */
 
+/* librdkafka 2.14.2 fills the answer to ListOffsets with this offset and no error, and leaves it so
+ * where the request to a leader failed (rd_kafka_admin_fanout_worker does not look at the error of a
+ * part). -1 is an answer where a time was asked for: no record is that new. */
+static bool untold(int64_t spec, int64_t offset)
+{
+    return offset == RD_KAFKA_OFFSET_INVALID || (spec < 0 && offset < 0);
+}
+
 static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
                                 size_t count, int64_t spec, int64_t *out, struct vg_error *err)
 {
@@ -160,6 +168,10 @@ static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const in
                 rd_kafka_ListOffsetsResultInfo_topic_partition(infos[i]);
             if (tp->err != RD_KAFKA_RESP_ERR_NO_ERROR) {
                 rc = vgi_kafka_fail(k, err, tp->err, topic);
+            } else if (untold(spec, tp->offset)) {
+                rc = vg_fail(err, VG_E_TIMEOUT,
+                             "kafka %.80s: %s[%" PRId32 "]: no broker tells offsets", k->brokers,
+                             topic, tp->partition);
             }
             for (size_t j = 0; j < count && rc == VG_OK; j++) {
                 if (partitions[j] == tp->partition) {

@@ -207,13 +207,8 @@ static enum vg_err fetch_ends(struct vgi_kafka_processor *p, size_t input, struc
         if (*next < 0) {
             *next = begin[i];
         }
-        if (*next < begin[i] || *next > end[i]) {
-            rc = vg_fail(
-                err, VG_E_RANGE,
-                "kafka %.80s: group %s: %s[%" PRId32 "]: the next offset %" PRId64
-                " is not in the log, which holds %" PRId64 " to %" PRId64 ": " VGI_SKIP_HINT,
-                p->k->brokers, p->group_id, name, partitions[i], *next, begin[i], end[i], p->group);
-        }
+        const struct vgi_kafka_place at = {name, partitions[i], *next, begin[i], end[i]};
+        rc = vgi_kafka_in_log(p, &at, err);
         p->parts[i].end[input] = end[i];
     }
     return rc;
@@ -335,6 +330,21 @@ static enum vg_err step_restoring(struct vgi_kafka_processor *p, int timeout_ms,
 
 /* ---- poll ---- */
 
+static enum vg_err lost_place(const struct vgi_kafka_processor *p, const rd_kafka_message_t *m,
+                              struct vg_error *err)
+{
+    const size_t input = m->rkt == NULL ? 0 : input_of(p, rd_kafka_topic_name(m->rkt));
+    for (size_t i = 0; i < p->part_count && m->rkt != NULL && input < p->options.input_count; i++) {
+        if (p->parts[i].partition == m->partition && p->parts[i].next[input] >= 0) {
+            struct vgi_kafka_place at = {p->input_names[input], m->partition,
+                                         p->parts[i].next[input], 0, 0};
+            return vgi_kafka_lost_place(p, &at, rd_kafka_message_errstr(m), err);
+        }
+    }
+    return vg_fail(err, VG_E_FATAL, "kafka %.80s: group %s: %.120s", p->k->brokers, p->group_id,
+                   rd_kafka_message_errstr(m));
+}
+
 static enum vg_err consumer_error(struct vgi_kafka_processor *p, const rd_kafka_message_t *m,
                                   struct vg_error *err)
 {
@@ -344,10 +354,7 @@ static enum vg_err consumer_error(struct vgi_kafka_processor *p, const rd_kafka_
     case VG_E_AGAIN:
         return VG_OK; /* the client keeps trying */
     case VG_E_RANGE:
-        return vg_fail(err, VG_E_RANGE,
-                       "kafka %.80s: group %s: %s[%" PRId32
-                       "]: the next record has left the log: " VGI_SKIP_HINT,
-                       p->k->brokers, p->group_id, topic, m->partition, p->group);
+        return lost_place(p, m, err);
     case VG_E_FATAL:
         p->finished = true;
         return vgi_kafka_fail(p->k, err, m->err, topic);

@@ -1,5 +1,5 @@
-/* The processor on Kafka: inside, shared by kafka_processor.c (group, restoring, poll) and
- * kafka_txn.c (transactions). */
+/* The processor on Kafka: inside, shared by kafka_processor.c (group, restoring, poll),
+ * kafka_range.c (positions outside the log) and kafka_txn.c (transactions). */
 #ifndef VG_LOG_KAFKA_PROCESSOR_H
 #define VG_LOG_KAFKA_PROCESSOR_H
 
@@ -66,6 +66,24 @@ enum vg_err vgi_kafka_txn_commit(void *processor, struct vg_error *err);
 enum vg_err vgi_kafka_txn_commit_now(struct vgi_kafka_processor *p,
                                      struct vg_error *err) VG_NODISCARD;
 enum vg_err vgi_kafka_txn_abort(void *processor, struct vg_error *err);
+
+/* ---- kafka_range.c ---- */
+
+struct vgi_kafka_place {
+    const char *topic; /* with prefix */
+    int32_t partition;
+    int64_t next;       /* to be read next */
+    int64_t begin, end; /* what the brokers say that the log holds */
+};
+/* VG_E_RANGE: the oldest record is newer than `next`. VG_E_FATAL: `next` lies behind the end. Both
+ * texts name what the log holds and the way out. */
+enum vg_err vgi_kafka_in_log(const struct vgi_kafka_processor *p, const struct vgi_kafka_place *at,
+                             struct vg_error *err) VG_NODISCARD;
+/* The client has given up the place `at`, for the reason `why`: asks the brokers what the log holds
+ * (fills begin and end) and judges it. As vgi_kafka_in_log, and VG_E_FATAL when the log holds the
+ * place or does not tell; never VG_OK. */
+enum vg_err vgi_kafka_lost_place(const struct vgi_kafka_processor *p, struct vgi_kafka_place *at,
+                                 const char *why, struct vg_error *err) VG_NODISCARD;
 
 /* ---- kafka_processor.c ---- */
 

@@ -28,14 +28,16 @@ static enum vg_err list_once(struct vgi_kafka *k, const char *group_id,
             rc = vgi_kafka_fail(k, err, n == 1 ? rd_kafka_error_code(why) : RD_KAFKA_RESP_ERR__FAIL,
                                 "listing positions");
         } else {
-            *out = rd_kafka_topic_partition_list_copy(rd_kafka_group_result_partitions(groups[0]));
+            const rd_kafka_topic_partition_list_t *known =
+                rd_kafka_group_result_partitions(groups[0]);
+            *out = known == NULL ? NULL : rd_kafka_topic_partition_list_copy(known);
         }
     }
     vgi_kafka_request_done(&q);
     return rc;
 }
 
-/* The committed positions of a group. The caller destroys *out. */
+/* The committed positions of a group. The caller destroys *out; NULL: there are none. */
 static enum vg_err list_positions(struct vgi_kafka *k, const char *group_id,
                                   rd_kafka_topic_partition_list_t **out, struct vg_error *err)
 {
@@ -167,14 +169,18 @@ enum vg_err vgi_kafka_skip(void *log, const char *group, vg_dlog_skipped_fn *fn,
     if (rc == VG_OK) {
         rc = list_positions(s.k, group_id, &positions, err);
     }
+    if (rc == VG_OK && (positions == NULL || positions->cnt == 0)) {
+        rc = vg_fail(err, VG_E_NOTFOUND, "group '%s' has read nothing of this log", group);
+    }
     if (rc != VG_OK || positions == NULL) {
+        if (positions != NULL) {
+            rd_kafka_topic_partition_list_destroy(positions);
+        }
         return rc;
     }
     s.moves = rd_kafka_topic_partition_list_new(positions->cnt);
     s.told = calloc((size_t)positions->cnt + 1, sizeof *s.told);
-    if (positions->cnt == 0) {
-        rc = vg_fail(err, VG_E_NOTFOUND, "group '%s' has read nothing of this log", group);
-    } else if (s.told == NULL) {
+    if (s.told == NULL) {
         rc = vg_fail(err, VG_E_NOMEM, "no memory for %d positions", positions->cnt);
     } else {
         rc = skip(&s, group_id, positions, err);

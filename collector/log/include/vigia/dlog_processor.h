@@ -62,7 +62,8 @@ enum vg_err vg_dlog_processor_open(struct vg_dlog *log,
  * `timeout_ms`. They belong to the open transaction: the next commit covers every record returned
  * so far, so handle all of a batch before committing. Key and value are borrowed until the next
  * poll. VG_OK with *count 0: nothing came, or this instance stands by. VG_E_RANGE: the next offset
- * has left the log. VG_E_FATAL: fenced, or the log cannot be used any more. */
+ * has left the log for good. VG_E_FATAL: fenced, the place in the log was lost, or the log cannot be
+ * used any more: a new processor may go on. */
 enum vg_err vg_dlog_processor_poll(struct vg_dlog_processor *p, int timeout_ms,
                                    struct vg_dlog_record *records, size_t max, size_t *count,
                                    struct vg_error *err) VG_NODISCARD;
