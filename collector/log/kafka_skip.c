@@ -37,6 +37,17 @@ static enum vg_err list_once(struct vgi_kafka *k, const char *group_id,
     return rc;
 }
 
+/* Whether a position is still to be settled: the last transaction's end is on its way to it. */
+static bool any_unsettled(const rd_kafka_topic_partition_list_t *positions)
+{
+    for (int i = 0; positions != NULL && i < positions->cnt; i++) {
+        if (positions->elems[i].err == RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* The committed positions of a group. The caller destroys *out; NULL: there are none. */
 static enum vg_err list_positions(struct vgi_kafka *k, const char *group_id,
                                   rd_kafka_topic_partition_list_t **out, struct vg_error *err)
@@ -44,9 +55,14 @@ static enum vg_err list_positions(struct vgi_kafka *k, const char *group_id,
     const int64_t until = vgi_now_ms() + VGI_KAFKA_ADMIN_MS;
     for (;;) {
         const enum vg_err rc = list_once(k, group_id, out, err);
+        const bool unsettled = rc == VG_OK && any_unsettled(*out);
         /* A coordinator that has just started loads its groups first. */
-        if (rc != VG_E_AGAIN || vgi_now_ms() > until) {
+        if ((rc != VG_E_AGAIN && !unsettled) || vgi_now_ms() > until) {
             return rc;
+        }
+        if (unsettled) {
+            rd_kafka_topic_partition_list_destroy(*out);
+            *out = NULL;
         }
         vgi_kafka_pause();
     }
