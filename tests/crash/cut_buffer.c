@@ -99,6 +99,7 @@ static void open_buffer(struct script *s, int boot)
     }
     s->d.clock = &l->clock;
     (void)pthread_mutex_lock(&l->lock);
+    l->quarantine_max = (size_t)s->d.b->store.quarantine_max;
     l->open[l->opens].store = drive_stats(&s->d).store;
     l->open[l->opens].boot = boot;
     l->open[l->opens].first_row[0] = l->open[l->opens].first_row[1] = l->rows;

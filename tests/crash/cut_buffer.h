@@ -47,6 +47,7 @@ struct cut_ledger {
     size_t anchored[CUT_OPENS_MAX]; /* by boot: an anchor was confirmed */
     size_t asked[CUT_ROWS_MAX];     /* rows in the order in which they were settled */
     size_t asked_count, gone_count, gone_before;
+    size_t quarantine_max; /* rows that the quarantine of so small a buffer keeps */
     struct cut_gap gap[CUT_GAPS_MAX];
     size_t gaps;
     size_t commits, commits_before;

@@ -137,6 +137,16 @@ static void look_into_quarantine(struct seen *s, const char *path)
     (void)sqlite3_close(db);
 }
 
+/* Whether the quarantine is full of rows that were refused later than this one: then it had to go. */
+static bool made_room(const struct seen *s, size_t n)
+{
+    size_t later = 0;
+    for (size_t i = s->l->asked_count; i > 0 && s->l->asked[i - 1] != n; i--) {
+        later += s->refused[s->l->asked[i - 1]];
+    }
+    return later >= s->l->quarantine_max;
+}
+
 static bool told_as_gap(const struct seen *s, const struct cut_row *row)
 {
     for (size_t i = 0; i < s->gaps + s->l->gaps; i++) {
@@ -156,7 +166,7 @@ static void judge(struct seen *s)
         const struct cut_row *row = &s->l->row[n];
         bool settled = cut_by(row->settled_at, s->point);
         if (settled && row->fate == VG_BUFFER_QUARANTINED && cut_by(row->gone, s->point) &&
-            !s->refused[n]) {
+            !s->refused[n] && !made_room(s, n)) {
             cut_wrong(s->f, "reading %zu is neither waiting nor in quarantine", n);
         }
         if (s->row[n] || settled) {
