@@ -98,8 +98,8 @@ def a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost():
 
     def slow_sync(_):
         syncs.append(time.time_ns() // 1_000_000)
-        threading.Event().wait(0.7 if len(syncs) == 2 else 0)
-        if len(syncs) == 3:
+        threading.Event().wait(0.7 if len(syncs) == 4 else 0)
+        if len(syncs) == 6:
             os.close(theirs)
 
     with tempfile.TemporaryDirectory() as folder, open(ours) as stdin, contextlib.redirect_stdout(io.StringIO()) as told, \
@@ -107,13 +107,14 @@ def a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost():
         disk_watch.watch(f"{folder}/watched")
     still, looks = map(json.loads, told.getvalue().splitlines())
     assert looks == {"looks": 3}, looks
-    assert abs(still["begin_ms"] - syncs[1]) < 100 and 700 <= still["end_ms"] - still["begin_ms"] < 5000, (still, syncs)
+    assert abs(still["begin_ms"] - syncs[3]) < 100 and 700 <= still["end_ms"] - still["begin_ms"] < 5000, (still, syncs)
     lines = [{"begin_ms": b, "end_ms": e} for b, e in ((1000, 1600), (1800, 4000), (9000, 9600))] + [{"looks": 9}]
     watch = disk_watch.DiskWatch.__new__(disk_watch.DiskWatch)
-    watch.stills, watch.looks = [], 0
-    watch.process = subprocess.Popen(["printf", "%s\\n", *map(json.dumps, lines)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    watch.stills, watch.looks, watch.processes = [], 0, []
+    for told in (lines[:2] + lines[3:], [lines[2], {"looks": 7}]):
+        watch.processes.append(subprocess.Popen(["printf", "%s\\n", *map(json.dumps, told)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
     watch.end()
-    assert watch.stills == [(1000, 4000), (9000, 9600)] and watch.looks == 9, watch.stills
+    assert watch.stills == [(1000, 4000), (9000, 9600)] and watch.looks == 7, (watch.stills, watch.looks)
     assert [watch.stood_still_ms(at, 1500) for at in (999, 1000, 3000, 5400, 5501, 9100)] == [0, 0, 2000, 4400, 0, 100]
     assert watch.moments() == [1000, 1500, 2000, 2500, 3000, 3500, 4000, 9000, 9500, 9600]
 
