@@ -7,86 +7,28 @@
  * an event commits at the end of its batch, routine progress each commit_interval. When anything
  * goes wrong in between, the transaction is dropped: the log then tells every partition anew, and
  * the engines with what they had learnt are forgotten with it. */
-#include "alarm.h"
+#include "live.h"
 #include "metrics.h"
-#include "wall.h"
 
-#include "vigia/devices.h"
 #include "vigia/dlog_admin.h"
-#include "vigia/dlog_processor.h"
 #include "vigia/fault.h"
 #include "vigia/log.h"
 #include "vigia/program.h"
 #include "vigia/random.h"
-#include "vigia/rules_json.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
-/* One batch, so that the outputs of its worst case fit a transaction: each reading up to eight
- * records (two pre-alarms that expire, two that begin, motion, the end of a silence and of a
- * storage alarm, its state), each deadline two. */
-#define BATCH          1024
-#define DEADLINES_MAX  2048
 #define BATCHES_A_TURN 16
 #define PACE_MS        10 /* between two turns that the log wakes */
-#define URGENT_MS      20 /* that an event waits for its commit at most, while there is a backlog */
-#define COMMIT_RECORDS 4096  /* commit when so many wait, whatever the time */
-#define COMMIT_GIVE_UP 20000 /* ms after which a commit that is refused for now is given up */
-#define COMMIT_AGAIN   50    /* ms between two tries of it */
-/* A received time further ahead of the wall clock than this is that of a collector whose clock is
- * wrong; the record counts as received now. A partition's clock further ahead went by a wrong wall
- * clock of our own; it is set back. */
-#define AHEAD_MAX_MS 60000
-static_assert(AHEAD_MAX_MS >= VGI_WALL_LEAP_MS, "a step that is no leap sets no clock back");
-static_assert(BATCH * 8 + DEADLINES_MAX * 2 + COMMIT_RECORDS <= VG_DLOG_TXN_RECORDS_MAX,
-              "the worst batch fits a transaction");
+#define COMMIT_AGAIN   50 /* ms between two tries of a commit that is refused for now */
 
 #define TOPICS                                                                                     \
     (VG_TOPIC_BIT(VG_TOPIC_READINGS) | VG_TOPIC_BIT(VG_TOPIC_COMMANDS) |                           \
      VG_TOPIC_BIT(VG_TOPIC_DEVICES) | VG_TOPIC_BIT(VG_TOPIC_ALARMS) |                              \
      VG_TOPIC_BIT(VG_TOPIC_ALARM_STATE))
 
-struct alarm;
-
-struct part {
-    struct alarm *alarm;
-    int32_t number;
-    struct vg_alarm_engine *engine; /* NULL: not ours */
-    struct vg_alarm_engine_counters counted;
-    bool caught_up;
-    bool compared; /* its states with our clock, which stood */
-};
-
-struct alarm {
-    const struct vgi_alarm_conf *conf;
-    struct vg_loop *loop;
-    struct vg_dlog *log;
-    struct vg_devices *devices;
-    uint64_t devices_refused; /* as told so far */
-    struct vg_dlog_processor *processor;
-    struct part *parts;
-    int32_t part_count;
-    vg_watch_id devices_watch, processor_watch;
-    vg_timer_id timer, pace;
-    bool devices_changed;
-    bool uncommitted;  /* records were handled since the last commit */
-    bool urgent;       /* and an event was told */
-    bool broken;       /* the transaction cannot be committed */
-    bool commit_waits; /* refused for now */
-    bool failed;       /* the program ends */
-    size_t deadlines_left;
-    struct vg_mono commit_due, urgent_due, give_up;
-    struct vgi_wall wall;
-    uint64_t seed;
-    struct vg_reading reading;
-    struct vg_dlog_record records[BATCH];
-    char buf[VG_ALARM_STATE_MAX];
-};
-
-static void turn(void *arg);
-
-static void fail_as(struct alarm *a, const char *what, const struct vg_error *err, int exit_code)
+static void fail_as(struct vgi_alarm *a, const char *what, const struct vg_error *err,
+                    int exit_code)
 {
     if (!a->failed) {
         struct vg_error located = *err;
@@ -98,334 +40,34 @@ static void fail_as(struct alarm *a, const char *what, const struct vg_error *er
     }
 }
 
-static void fail(struct alarm *a, const char *what, const struct vg_error *err)
+void vgi_alarm_fail(struct vgi_alarm *a, const char *what, const struct vg_error *err)
 {
     fail_as(a, what, err, VG_EXIT_FAIL);
 }
 
-static void append(struct alarm *a, enum vg_topic topic, int32_t partition, struct vg_span key,
-                   struct vg_span value)
+int64_t vgi_alarm_wall_ms(const struct vgi_alarm *a)
 {
-    if (!a->broken &&
-        vg_dlog_processor_append(a->processor, topic, partition, key, value) != VG_OK) {
-        a->broken = true;
-    }
+    return vg_now_wall(vg_loop_clock(a->loop)).ms;
 }
 
-static void on_event(void *arg, const struct vg_alarm_event *event)
-{
-    struct part *p = arg;
-    char json[VG_ALARM_EVENT_MAX];
-    size_t len;
-    if (vg_alarm_event_encode(event, json, sizeof(json), &len) != VG_OK) {
-        p->alarm->broken = true;
-        return;
-    }
-    vgi_metrics_event(event->kind);
-    struct alarm *a = p->alarm;
-    if (!a->urgent) {
-        a->urgent = true;
-        a->urgent_due = vg_mono_add_ms(vg_now_mono(vg_loop_clock(a->loop)), URGENT_MS);
-    }
-    append(p->alarm, VG_TOPIC_ALARMS, p->number, vg_span_str(event->sensor), vg_span(json, len));
-    if (VG_FAULT(ALARM_OUTPUT)) {
-        p->alarm->broken = true;
-    }
-}
-
-static int64_t on_period(void *arg, const char *device, const char *sensor)
-{
-    const struct part *p = arg;
-    const struct vg_device *d = vg_devices_find(p->alarm->devices, vg_span_str(device));
-    if (d == NULL || d->state != VG_DEVICE_ACTIVE || d->period_ms == 0 ||
-        !vg_device_may(d, vg_span_str(sensor))) {
-        return 0;
-    }
-    return strcmp(device, sensor) == 0 ? p->alarm->conf->rules.alive_ms : d->period_ms;
-}
+/* ---- a turn ---- */
 
 static void on_device(void *arg, const char *name, const struct vg_device *now)
 {
-    struct alarm *a = arg;
+    struct vgi_alarm *a = arg;
     (void)name;
     (void)now;
     a->devices_changed = true;
 }
 
-/* ---- time ---- */
-
-static int64_t wall_ms(const struct alarm *a)
-{
-    return vg_now_wall(vg_loop_clock(a->loop)).ms;
-}
-
-/* Whether our clock has stood for long enough to set a partition's back by it; see wall.h. */
-static bool clock_stands(struct alarm *a)
-{
-    const struct vg_clock *clock = vg_loop_clock(a->loop);
-    const struct vg_boot boot = vg_now_boot(clock);
-    const int64_t leap_ms = vgi_alarm_wall_look(&a->wall, vg_now_wall(clock), boot);
-    if (leap_ms != 0) {
-        vg_log_warn(leap_ms > 0 ? "clock-leapt" : "clock-back", "leap_ms=%lld", (long long)leap_ms);
-        vgi_metrics_clock_leapt();
-    }
-    return vgi_alarm_wall_stands(&a->wall, boot, VGI_WALL_STANDS_MS);
-}
-
-/* A clock ahead of ours, which stands, went by a wall clock that was wrong, here or where the state
- * was stored: until then no deadline would be due. Of a restored partition the states are looked at
- * once, too: they may be stored ahead of their clock. */
-static void compare_clock(struct part *p, int64_t now_ms)
-{
-    const int64_t clock_ms = vg_alarm_engine_clock(p->engine);
-    if (p->compared && clock_ms <= now_ms + AHEAD_MAX_MS) {
-        return;
-    }
-    p->compared = true;
-    size_t states = vg_alarm_engine_set_back(p->engine, now_ms, AHEAD_MAX_MS);
-    if (states > 0) {
-        vgi_metrics_clock_set_back();
-        vg_log_warn("partition-clock-set-back", "partition=%d ms=%lld states=%zu", (int)p->number,
-                    (long long)(clock_ms > now_ms ? clock_ms - now_ms : 0), states);
-    }
-}
-
-/* ---- partitions ---- */
-
-static void on_assigned(void *arg, int32_t number)
-{
-    struct alarm *a = arg;
-    struct part *p = &a->parts[number];
-    struct vg_alarm_engine_options options = {.conf = &a->conf->rules,
-                                              .partition = number,
-                                              .max_sensors = (size_t)a->conf->max_sensors,
-                                              .seed = a->seed,
-                                              .event = on_event,
-                                              .period = on_period,
-                                              .arg = p};
-    vg_alarm_engine_free(p->engine);
-    *p = (struct part){.alarm = a, .number = number};
-    if (vg_alarm_engine_new(&options, &p->engine) != VG_OK) {
-        struct vg_error err;
-        (void)vg_fail(&err, VG_E_NOMEM, "no memory for %zu sensors", options.max_sensors);
-        fail(a, "assign", &err);
-    }
-}
-
-static void on_state(void *arg, int32_t number, struct vg_span key, struct vg_span value)
-{
-    struct alarm *a = arg;
-    struct vg_error err;
-    (void)key;
-    if (a->failed || value.at == NULL) {
-        return;
-    }
-    /* Going on without it would give out alarm ids a second time. */
-    if (vg_alarm_engine_restore(a->parts[number].engine, value, &err) != VG_OK) {
-        fail(a, "restore", &err);
-    }
-}
-
-static void on_restored(void *arg, int32_t number)
-{
-    struct alarm *a = arg;
-    if (!a->failed) {
-        vg_alarm_engine_restored(a->parts[number].engine);
-        vg_log_info("partition-restored", "partition=%d sensors=%zu", (int)number,
-                    vg_alarm_engine_sensors(a->parts[number].engine));
-    }
-}
-
-static void on_caught_up(void *arg, int32_t number)
-{
-    struct alarm *a = arg;
-    a->parts[number].caught_up = true;
-    vg_log_info("partition-caught-up", "partition=%d", (int)number);
-}
-
-static void on_revoked(void *arg, int32_t number)
-{
-    struct alarm *a = arg;
-    vg_alarm_engine_free(a->parts[number].engine);
-    a->parts[number] = (struct part){.alarm = a, .number = number};
-    vg_log_info("partition-revoked", "partition=%d", (int)number);
-}
-
-/* ---- records ---- */
-
-static void unreadable(struct alarm *a, const struct vg_dlog_record *r, const struct vg_error *err)
-{
-    if (err->code == VG_E_VERSION) {
-        fail(a, "read", err);
-        return;
-    }
-    vgi_metrics_unreadable();
-    vg_log_warn("record-unreadable", "topic=%s partition=%d offset=%lld error=%s",
-                vg_topic_spec(r->topic)->name, (int)r->partition, (long long)r->offset,
-                VG_Q(err->text));
-}
-
-static void advance(struct alarm *a, struct part *p, int64_t now_ms)
-{
-    a->deadlines_left -= vg_alarm_engine_advance(p->engine, now_ms, a->deadlines_left);
-}
-
-/* The partition's clock does not go back by itself: one wrong collector would end every pre-alarm
- * now and hold all deadlines until its time has come. */
-static int64_t received(const struct alarm *a, const struct vg_dlog_record *r, int64_t received_ms)
-{
-    const int64_t now_ms = wall_ms(a);
-    if (received_ms <= now_ms + AHEAD_MAX_MS) {
-        return received_ms;
-    }
-    vgi_metrics_ahead();
-    vg_log_warn("received-ahead", "partition=%d offset=%lld ms=%lld", (int)r->partition,
-                (long long)r->offset, (long long)(received_ms - now_ms));
-    return now_ms;
-}
-
-static void on_reading(struct alarm *a, struct part *p, const struct vg_dlog_record *r)
-{
-    struct vg_heartbeat beat;
-    enum vg_record_kind kind;
-    struct vg_error err;
-    if (vg_record_decode(r->value, &kind, &a->reading, &beat, &err) != VG_OK) {
-        unreadable(a, r, &err);
-    } else if (kind == VG_RECORD_HEARTBEAT) {
-        beat.received_ms = received(a, r, beat.received_ms);
-        advance(a, p, beat.received_ms);
-        vg_alarm_engine_heartbeat(p->engine, beat.received_ms);
-    } else {
-        a->reading.received_ms = received(a, r, a->reading.received_ms);
-        advance(a, p, a->reading.received_ms);
-        vg_alarm_engine_reading(p->engine, &a->reading);
-    }
-}
-
-static void on_record(struct alarm *a, const struct vg_dlog_record *r)
-{
-    struct part *p = &a->parts[r->partition];
-    struct vg_command command;
-    struct vg_error err;
-    if (r->value.at == NULL || p->engine == NULL) {
-        return;
-    }
-    if (r->topic == VG_TOPIC_READINGS) {
-        on_reading(a, p, r);
-    } else if (vg_command_decode(r->value, &command, &err) != VG_OK) {
-        unreadable(a, r, &err);
-    } else {
-        vg_alarm_engine_command(p->engine, &command);
-    }
-}
-
-static void count(struct part *p)
-{
-    struct vg_alarm_engine_counters now = vg_alarm_engine_counters(p->engine);
-    if (now.no_room > p->counted.no_room) {
-        vg_log_error("sensors-no-room", "partition=%d max_sensors=%lld readings=%llu",
-                     (int)p->number, (long long)p->alarm->conf->max_sensors,
-                     (unsigned long long)(now.no_room - p->counted.no_room));
-    }
-    vgi_metrics_engine(&now, &p->counted);
-    p->counted = now;
-}
-
-/* ---- commit ---- */
-
-static void store_states(struct alarm *a)
-{
-    struct vg_span key, value;
-    for (int32_t i = 0; i < a->part_count; i++) {
-        struct part *p = &a->parts[i];
-        while (p->engine != NULL && !a->broken &&
-               vg_alarm_engine_next_dirty(p->engine, a->buf, &key, &value)) {
-            append(a, VG_TOPIC_ALARM_STATE, i, key, value);
-            if (VG_FAULT(ALARM_STATE)) {
-                a->broken = true;
-            }
-        }
-    }
-}
-
-static void drop(struct alarm *a, const char *why)
-{
-    struct vg_error err;
-    vg_log_warn("transaction-dropped", "why=%s", why);
-    vgi_metrics_dropped();
-    if (vg_dlog_processor_abort(a->processor, &err) != VG_OK) {
-        fail(a, "abort", &err);
-    }
-    a->broken = a->urgent = a->uncommitted = a->commit_waits = false;
-}
-
-static void commit(struct alarm *a)
-{
-    struct vg_error err;
-    struct vg_mono now = vg_now_mono(vg_loop_clock(a->loop));
-    if (!a->commit_waits) {
-        store_states(a);
-        a->give_up = vg_mono_add_ms(now, COMMIT_GIVE_UP);
-    }
-    if (a->broken) {
-        drop(a, "append");
-        return;
-    }
-    enum vg_err rc = VG_FAULT(ALARM_BEFORE_COMMIT) ? vg_fail(&err, VG_E_AGAIN, "fault point")
-                                                   : vg_dlog_processor_commit(a->processor, &err);
-    a->commit_waits = rc == VG_E_AGAIN;
-    switch (rc) {
-    case VG_OK:
-        (void)VG_FAULT(ALARM_AFTER_COMMIT);
-        vgi_metrics_commit();
-        break;
-    case VG_E_AGAIN:
-        vg_log_warn("commit-waits", "error=%s", VG_Q(err.text));
-        if (now.ns >= a->give_up.ns) {
-            drop(a, "commit");
-        }
-        return;
-    case VG_E_CONFLICT:
-        /* The next poll takes everything away and gives it again. */
-        vg_log_warn("commit-refused", "error=%s", VG_Q(err.text));
-        break;
-    default:
-        fail(a, "commit", &err);
-        return;
-    }
-    a->urgent = a->uncommitted = false;
-    a->commit_due = vg_mono_add_ms(now, a->conf->commit_ms);
-}
-
-/* An event commits at once, or with a backlog (whose next batch has one too) a little later. */
-static void commit_if_due(struct alarm *a, bool backlog)
-{
-    size_t waiting = vg_dlog_processor_pending(a->processor);
-    for (int32_t i = 0; i < a->part_count; i++) {
-        if (a->parts[i].engine != NULL) {
-            waiting += vg_alarm_engine_dirty(a->parts[i].engine);
-        }
-    }
-    if (!a->uncommitted && !a->broken && waiting == 0) {
-        return;
-    }
-    const int64_t now_ns = vg_now_mono(vg_loop_clock(a->loop)).ns;
-    const bool urgent = a->urgent && (!backlog || now_ns >= a->urgent_due.ns);
-    if (urgent || a->broken || waiting >= COMMIT_RECORDS || now_ns >= a->commit_due.ns) {
-        commit(a);
-    }
-}
-
-/* ---- the loop ---- */
-
 /* Nothing is applied before the devices are known; once they are, a pause of their view holds
  * nobody up. */
-static bool follow_devices(struct alarm *a)
+static bool follow_devices(struct vgi_alarm *a)
 {
     struct vg_error err;
     enum vg_err rc = vg_devices_dispatch(a->devices, &err);
     if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
-        fail(a, "devices", &err);
+        vgi_alarm_fail(a, "devices", &err);
     }
     const uint64_t refused = vg_devices_refused(a->devices);
     if (refused != a->devices_refused) {
@@ -438,14 +80,15 @@ static bool follow_devices(struct alarm *a)
 }
 
 /* One poll and all that follows from it; false: nothing more for now. */
-static bool batch(struct alarm *a)
+static bool batch(struct vgi_alarm *a)
 {
     struct vg_error err;
     size_t got = 0;
     /* Taken before the poll: what was appended until then and is not in it, may be on its way for
      * settle at most. */
-    const int64_t now_ms = wall_ms(a);
-    enum vg_err rc = vg_dlog_processor_poll(a->processor, 0, a->records, BATCH, &got, &err);
+    const int64_t now_ms = vgi_alarm_wall_ms(a);
+    enum vg_err rc =
+        vg_dlog_processor_poll(a->processor, 0, a->records, VGI_ALARM_BATCH, &got, &err);
     if (rc != VG_OK && rc != VG_E_AGAIN && rc != VG_E_TIMEOUT) {
         /* Starting again does not bring back what has left the log: the line names the way out. */
         fail_as(a, "poll", &err, rc == VG_E_RANGE ? VG_EXIT_CONFIG : VG_EXIT_FAIL);
@@ -456,17 +99,17 @@ static bool batch(struct alarm *a)
     if (got > 0) {
         (void)VG_FAULT(ALARM_POLLED);
     }
-    a->deadlines_left = DEADLINES_MAX;
+    a->deadlines_left = VGI_ALARM_DEADLINES_MAX;
     for (size_t i = 0; i < got && !a->failed && !a->broken; i++) {
-        on_record(a, &a->records[i]);
+        vgi_alarm_part_record(a, &a->records[i]);
         (void)VG_FAULT(ALARM_APPLIED);
     }
     a->uncommitted = a->uncommitted || got > 0;
-    const int64_t applied_ms = wall_ms(a);
+    const int64_t applied_ms = vgi_alarm_wall_ms(a);
     const bool stands =
-        clock_stands(a); /* looked at last: applied_ms is of the clock that stands */
+        vgi_alarm_clock_stands(a); /* looked at last: applied_ms is of the clock that stands */
     for (int32_t i = 0; i < a->part_count && !a->failed; i++) {
-        struct part *p = &a->parts[i];
+        struct vgi_alarm_part *p = &a->parts[i];
         if (p->engine == NULL) {
             continue;
         }
@@ -474,24 +117,24 @@ static bool batch(struct alarm *a)
             vg_alarm_engine_devices_changed(p->engine);
         }
         if (stands) {
-            compare_clock(p, applied_ms);
+            vgi_alarm_part_compare_clock(p, applied_ms);
         }
         if (p->caught_up && got == 0) {
-            advance(a, p, now_ms - a->conf->settle_ms);
+            vgi_alarm_part_advance(a, p, now_ms - a->conf->settle_ms);
         }
-        count(p);
+        vgi_alarm_part_count(p);
     }
     a->devices_changed = false;
     if (!a->failed) {
-        commit_if_due(a, got == BATCH);
+        vgi_alarm_commit_if_due(a, got == VGI_ALARM_BATCH);
     }
     return got > 0 || a->deadlines_left == 0;
 }
 
-static int64_t wait_ms(const struct alarm *a)
+static int64_t wait_ms(const struct vgi_alarm *a)
 {
     int64_t wait = VG_DLOG_TURN_MS;
-    const int64_t now_ms = wall_ms(a) - a->conf->settle_ms;
+    const int64_t now_ms = vgi_alarm_wall_ms(a) - a->conf->settle_ms;
     if (a->uncommitted) {
         int64_t due = vg_mono_diff_ms(a->commit_due, vg_now_mono(vg_loop_clock(a->loop))) + 1;
         wait = due < wait ? due : wait;
@@ -507,14 +150,14 @@ static int64_t wait_ms(const struct alarm *a)
 
 static void turn(void *arg)
 {
-    struct alarm *a = arg;
+    struct vgi_alarm *a = arg;
     if (a->failed) {
         return;
     }
     bool more = false;
     if (follow_devices(a)) {
         if (a->commit_waits) {
-            commit(a);
+            vgi_alarm_commit(a);
         }
         for (int i = 0; i < BATCHES_A_TURN && !a->commit_waits && !a->failed; i++) {
             more = batch(a);
@@ -530,7 +173,9 @@ static void turn(void *arg)
     vg_loop_timer_in_ms(a->loop, a->timer, a->commit_waits ? COMMIT_AGAIN : more ? 0 : wait_ms(a));
 }
 
-static void listen_to_log(struct alarm *a, unsigned events)
+/* ---- what wakes it ---- */
+
+static void listen_to_log(struct vgi_alarm *a, unsigned events)
 {
     vg_loop_rewatch(a->loop, a->devices_watch, events);
     vg_loop_rewatch(a->loop, a->processor_watch, events);
@@ -540,7 +185,7 @@ static void listen_to_log(struct alarm *a, unsigned events)
  * meanwhile together, instead of being woken by every commit of every collector. */
 static void on_readable(void *arg, unsigned events)
 {
-    struct alarm *a = arg;
+    struct vgi_alarm *a = arg;
     (void)events;
     turn(a);
     listen_to_log(a, 0);
@@ -552,24 +197,26 @@ static void on_pace(void *arg)
     listen_to_log(arg, VG_LOOP_READ);
 }
 
+/* ---- start and stop ---- */
+
 bool vgi_alarm_ready(void *state)
 {
-    const struct alarm *a = state;
+    const struct vgi_alarm *a = state;
     return !a->failed && vg_devices_caught_up(a->devices);
 }
 
 void vgi_alarm_drain(void *state)
 {
-    struct alarm *a = state;
+    struct vgi_alarm *a = state;
     if (!a->failed && !a->commit_waits && vg_dlog_processor_active(a->processor)) {
-        commit(a);
+        vgi_alarm_commit(a);
     }
     vg_loop_stop(a->loop);
 }
 
 void vgi_alarm_stop(void *state)
 {
-    struct alarm *a = state;
+    struct vgi_alarm *a = state;
     if (a == NULL) {
         return;
     }
@@ -585,7 +232,7 @@ void vgi_alarm_stop(void *state)
     free(a);
 }
 
-static enum vg_err open_log(struct alarm *a, struct vg_error *err)
+static enum vg_err open_log(struct vgi_alarm *a, struct vg_error *err)
 {
     enum vg_err rc = vg_dlog_open(&a->conf->log, "vigia-alarm", 0, &a->log, err);
     if (rc == VG_OK) {
@@ -606,7 +253,7 @@ static enum vg_err open_log(struct alarm *a, struct vg_error *err)
     return VG_OK;
 }
 
-static enum vg_err open_inputs(struct alarm *a, struct vg_error *err)
+static enum vg_err open_inputs(struct vgi_alarm *a, struct vg_error *err)
 {
     struct vg_dlog_processor_options options = {
         .group = "alarm",
@@ -614,11 +261,7 @@ static enum vg_err open_inputs(struct alarm *a, struct vg_error *err)
         .inputs = {VG_TOPIC_READINGS, VG_TOPIC_COMMANDS},
         .input_count = 2,
         .state_topic = VG_TOPIC_ALARM_STATE,
-        .calls = {.assigned = on_assigned,
-                  .state = on_state,
-                  .restored = on_restored,
-                  .caught_up = on_caught_up,
-                  .revoked = on_revoked},
+        .calls = vgi_alarm_part_calls,
         .arg = a,
     };
     enum vg_err rc = vg_devices_new((size_t)a->conf->max_devices, on_device, a, &a->devices);
@@ -632,7 +275,7 @@ static enum vg_err open_inputs(struct alarm *a, struct vg_error *err)
     return vg_err_blame_value(err, rc, "processor.instance", "instance '");
 }
 
-static enum vg_err watch(struct alarm *a, struct vg_error *err)
+static enum vg_err watch(struct vgi_alarm *a, struct vg_error *err)
 {
     if (vg_loop_timer(a->loop, turn, a, &a->timer) != VG_OK ||
         vg_loop_timer(a->loop, on_pace, a, &a->pace) != VG_OK ||
@@ -648,7 +291,7 @@ static enum vg_err watch(struct alarm *a, struct vg_error *err)
 
 enum vg_err vgi_alarm_start(struct vg_loop *loop, void *conf, void **state, struct vg_error *err)
 {
-    struct alarm *a = calloc(1, sizeof(*a));
+    struct vgi_alarm *a = calloc(1, sizeof(*a));
     if (a == NULL) {
         return vg_fail(err, VG_E_NOMEM, "no memory");
     }
