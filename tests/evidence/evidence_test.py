@@ -338,6 +338,12 @@ class Suite(unittest.TestCase):
             lines, branches = self.suite.gcov(root / "build")
             self.assertEqual({path: any(counts.values()) for path, counts in lines.items()}, {"lib/ran.c": True, "lib/idle.c": False})
             self.assertEqual(sorted(map(bool, branches["lib/ran.c"][4])), [False, True])
+            (root / "lib" / "lost.c").write_text("int lost;\n")
+            self.assertEqual(self.suite.uncounted(lines, ["lib/ran.c", "lib/idle.c", "lib/lost.c", "lib/lost.h", "lib/base/fault.c"]),
+                             (["lib/base/fault.c"], ["lib/lost.c"]))
+            (root / "build/lib/idle.gcno").write_text("no notes of a compiler")
+            with self.assertRaisesRegex(SystemExit, "gcov"):
+                self.suite.gcov(root / "build")
 
 
 def alive(pid):
