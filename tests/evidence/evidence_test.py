@@ -295,11 +295,27 @@ class Suite(unittest.TestCase):
         loader.exec_module(self.suite)
 
     def test_a_sanitizer_that_is_told_to_be_silent_is_counted(self):
-        own = self.suite.own_texts()
-        self.assertEqual(self.suite.suppressions(own, {"ASAN_OPTIONS": "detect_leaks=1"}), [])
+        own, tools = self.suite.own_texts(), self.suite.tool_texts()
+        self.assertEqual(self.suite.suppressions(own, tools, {"ASAN_OPTIONS": "detect_leaks=1"})[1], [])
         attribute = {"lib/a.c": "int a;\n__attribute__((no_sanitize(\"undefined\"))) int f(void);\n"}
-        self.assertEqual(len(self.suite.suppressions({**own, **attribute}, {})), 1)
-        self.assertEqual(len(self.suite.suppressions({}, {"TSAN_OPTIONS": "suppressions=tsan.txt", "LSAN_OPTIONS": ""})), 1)
+        self.assertEqual(len(self.suite.suppressions({**own, **attribute}, {}, {})[1]), 1)
+        self.assertEqual(len(self.suite.suppressions({}, {}, {"TSAN_OPTIONS": "suppressions=tsan.txt", "LSAN_OPTIONS": ""})[1]), 1)
+
+    def test_a_tool_that_sets_options_of_a_sanitizer_does_it_with_leave_or_is_counted(self):
+        tools = {"tests/a.py": 'env["ASAN_OPTIONS"] = "detect_leaks=0:verify_asan_link_order=0"\n', "tests/support/sanitized": "UBSAN_OPTIONS, ASAN_OPTIONS"}
+        named, silent = self.suite.suppressions({}, tools, {})
+        self.assertEqual((named, len(silent)), ([("tests/support/sanitized", "SAN_OPTIONS")], 3))
+        self.assertIn("tests/a.py:1: detect_leaks=0", "\n".join(silent))
+        for name in ("tests/sweep/calls", "tests/soak/soak", "tests/gate/sanitizer/told", "tests/checker/checker.py"):
+            self.assertIn(name, self.suite.tool_texts())
+
+    def test_the_whole_suite_is_that_of_the_plain_build(self):
+        plain = {"log", "wire", "hot_paths_cost_what_they_did"}
+        for mine, passed, met in (({"log", "wire"}, 2, True), ({"log", "wire", "told"}, 3, True), ({"log"}, 1, False), ({"log", "wire"}, 1, False)):
+            r = result.Result("suite", "T", method="m", not_covered="n")
+            self.suite.ran(r, "asan", (passed, [], {}), mine, plain)
+            self.assertEqual(r.ok, met, mine)
+        self.assertIn("instructions", [f["unit"] for f in r.data["figures"] if "with leave" in f["name"]][0])
 
     def test_only_what_a_library_does_by_itself_may_be_kept_silent(self):
         self.assertEqual(self.suite.of_libraries()[1], [])
@@ -312,7 +328,8 @@ class Suite(unittest.TestCase):
         for kind, skipped, met in (("tsan", {"simulation": "coroutines"}, True), ("asan", {"simulation": "?"}, False),
                                    ("tsan", {"kafka_log": "no Java"}, False), ("asan", {}, True)):
             r = result.Result("suite", "T", method="m", not_covered="n")
-            self.suite.ran(r, kind, (70, [], skipped))
+            tests = {str(n) for n in range(70 + len(skipped))}
+            self.suite.ran(r, kind, (70, [], skipped), tests, tests)
             self.assertEqual(r.ok, met, (kind, skipped))
 
     def test_an_excuse_is_for_so_many_branches_and_no_more(self):
