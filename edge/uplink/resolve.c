@@ -28,7 +28,18 @@ struct vgi_resolver {
     pthread_t thread;
     bool started;
     uint64_t last_ticket;
+    pthread_mutex_t lock; /* of the two below */
+    bool looking;         /* inside getaddrinfo(3), which nothing ends early */
+    bool left;            /* by its owner while looking: the thread frees everything */
 };
+
+static void release(struct vgi_resolver *r)
+{
+    vg_queue_free(r->questions);
+    vg_queue_free(r->answers);
+    (void)pthread_mutex_destroy(&r->lock);
+    free(r);
+}
 
 static void look_up(const struct vg_endpoint *e, int flags, unsigned turn, struct vgi_address *out)
 {
@@ -53,16 +64,36 @@ static void look_up(const struct vg_endpoint *e, int flags, unsigned turn, struc
     freeaddrinfo(list);
 }
 
+/* The next question, from which on the thread counts as looking; false when there will be none. */
+static bool next_question(struct vgi_resolver *r, struct question *q)
+{
+    while (vg_queue_wait(r->questions, -1)) {
+        (void)pthread_mutex_lock(&r->lock);
+        r->looking = vg_queue_pop(r->questions, q, 1) == 1;
+        const bool looking = r->looking;
+        (void)pthread_mutex_unlock(&r->lock);
+        if (looking) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void *serve(void *arg)
 {
     struct vgi_resolver *r = arg;
     struct question q;
-    while (vg_queue_wait(r->questions, -1)) {
-        if (vg_queue_pop(r->questions, &q, 1) == 0) {
-            continue;
-        }
+    while (next_question(r, &q)) {
         struct answer a = {.ticket = q.ticket};
         look_up(&q.endpoint, AI_ADDRCONFIG, q.turn, &a.address);
+        (void)pthread_mutex_lock(&r->lock);
+        r->looking = false;
+        const bool left = r->left;
+        (void)pthread_mutex_unlock(&r->lock);
+        if (left) {
+            release(r);
+            return NULL;
+        }
         /* As long as the questions' queue, and drained by the loop: full only while the loop is
          * stopped. */
         if (vg_queue_push(r->answers, &a) != VG_OK) {
@@ -92,6 +123,7 @@ enum vg_err vgi_resolver_new(struct vg_loop *loop, vgi_resolved_fn *fn, void *ar
     r->loop = loop;
     r->fn = fn;
     r->arg = arg;
+    (void)pthread_mutex_init(&r->lock, NULL);
     enum vg_err e = vg_queue_new(sizeof(struct question), VGI_RESOLVE_MAX, &r->questions);
     if (e == VG_OK) {
         e = vg_queue_new(sizeof(struct answer), VGI_RESOLVE_MAX + 1, &r->answers);
@@ -112,17 +144,25 @@ void vgi_resolver_free(struct vgi_resolver *r)
     if (r == NULL) {
         return;
     }
+    vg_loop_unwatch(r->loop, r->watch);
     if (r->started) {
         struct question q;
+        (void)pthread_mutex_lock(&r->lock);
         while (vg_queue_pop(r->questions, &q, 1) == 1) {
         }
         vg_queue_close(r->questions);
-        pthread_join(r->thread, NULL);
+        const bool leave = r->looking;
+        r->left = leave;
+        if (leave) {
+            (void)pthread_detach(r->thread);
+        }
+        (void)pthread_mutex_unlock(&r->lock);
+        if (leave) {
+            return;
+        }
+        (void)pthread_join(r->thread, NULL);
     }
-    vg_loop_unwatch(r->loop, r->watch);
-    vg_queue_free(r->questions);
-    vg_queue_free(r->answers);
-    free(r);
+    release(r);
 }
 
 enum vg_err vgi_resolve_numeric(const struct vg_endpoint *e, struct vgi_address *out)

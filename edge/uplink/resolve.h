@@ -24,7 +24,8 @@ typedef void vgi_resolved_fn(void *arg, uint64_t ticket, const struct vgi_addres
 /* Takes one watch of the loop; the thread starts with the first name. */
 enum vg_err vgi_resolver_new(struct vg_loop *loop, vgi_resolved_fn *fn, void *arg,
                              struct vgi_resolver **out) VG_NODISCARD;
-/* Waits for a look-up under way, which the system's resolver bounds. */
+/* Does not wait for a look-up under way, which may take half a minute: its thread is left alone with
+ * it, tells nobody, and frees what it has when the system's resolver comes back. */
 void vgi_resolver_free(struct vgi_resolver *r);
 
 /* A numeric address, at once: VG_OK. Anything else: VG_E_NOTFOUND. */

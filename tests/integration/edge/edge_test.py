@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from rig import EDGE, FIXTURE, FLEET, Rig, check_whole, figures, free_port, identity, wait_for
+from rig import EDGE, FIXTURE, FLEET, SILENT_NAMES, Rig, check_whole, figures, free_port, identity, wait_for
 from udp_proxy import UdpProxy
 
 SEED = int(os.environ.get("VIGIA_SEED", "7"))
@@ -258,6 +258,20 @@ def a_collector_that_cannot_be_resolved_is_told_and_the_agent_keeps_sampling(rig
     assert 'collector=no..such..collector' in rig.edge.log(), rig.edge.log()
     wait_for("readings wait on the card",
              lambda: (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}', 0) > 20)
+
+
+def stopping_waits_for_no_name_server(rig):
+    rig.agent(STORY, "silent.example:%d" % free_port(), program=SILENT_NAMES)
+    wait_for("a look-up is under way", lambda: "look-up of silent.example" in rig.edge.log())
+    wait_for("readings wait on the card",
+             lambda: (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}', 0) > 20)
+    rig.edge.stop()
+    assert rig.edge.process.returncode == 0 and "msg=stopped" in rig.edge.log(), rig.edge.log()
+    # What was taken is on the card, and goes out once there is a collector.
+    collector = rig.collector()
+    rig.agent("sensor nothing period 1d motion off\nend 1s\n", "127.0.0.1:%d" % collector.port, source_sim__ledger="")
+    wait_for("everything is sent", rig.drained)
+    check_whole(rig)
 
 
 def what_waits_on_the_card_is_told_from_the_first_look(rig):

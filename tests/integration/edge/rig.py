@@ -17,6 +17,7 @@ BINARY_DIR = os.environ["VIGIA_BINARY_DIR"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 EDGE = os.environ.get("VIGIA_EDGE", os.path.join(BINARY_DIR, "bin", "vigia-edge"))
+SILENT_NAMES = os.path.join(BINARY_DIR, "tests", "edge_with_silent_names")  # the agent; a name server never answers
 FLEET = os.path.join(BINARY_DIR, "bin", "vigia-fleet")
 COLLECTOR = os.path.join(BINARY_DIR, "bin", "vigia-collector")
 FIXTURE = os.path.join(BINARY_DIR, "tests", "collector_fixture")
@@ -111,7 +112,7 @@ class Rig:
         wait_for(name + " is ready", lambda: ready(p))
         return p
 
-    def agent(self, scenario, collectors, **sets):
+    def agent(self, scenario, collectors, program=EDGE, **sets):
         with open(self.path("story.scenario"), "w") as f:
             f.write(scenario)
         metrics = free_port(socket.SOCK_STREAM)
@@ -124,7 +125,7 @@ class Rig:
             f.write(PSK + "\n")
         extra = [x for k, v in sets.items()
                  for x in ("--set", "%s=%s" % (k.replace("source_sim", "source sim").replace("__", "."), v))]
-        p = self.program("edge", [EDGE, "--config", self.path("edge.ini"), *extra])
+        p = self.program("edge", [program, "--config", self.path("edge.ini"), *extra])
         p.metrics_port = metrics
         self.edge = p.start()
         return p
