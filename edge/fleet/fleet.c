@@ -45,6 +45,7 @@ struct fleet {
     vg_timer_id tick;
     struct device *devices;
     size_t count, begun;
+    size_t load_sessions; /* that were there when the load began */
     uint64_t store;
     enum phase phase;
     struct vg_mono phase_end, began, load_began;
@@ -196,13 +197,14 @@ static void report(struct fleet *f)
     double cpu = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                  (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     double load_s = (double)vg_mono_diff_ms(vg_now_mono(f->clock), f->load_began) / 1000;
-    printf("{\"devices\":%zu,\"sessions\":%zu,\"seconds\":%.3f,\"readings\":%llu,\"sent\":%llu,"
+    printf("{\"devices\":%zu,\"sessions_at_start\":%zu,\"sessions\":%zu,\"seconds\":%.3f,"
+           "\"readings\":%llu,\"sent\":%llu,"
            "\"acknowledged\":%llu,"
            "\"quarantined\":%llu,\"parked\":%llu,\"missed\":%llu,\"requests\":%llu,\"refused\":%"
            "llu,\"told_to_wait\":%llu,"
            "\"handshakes\":%llu,\"sessions_lost\":%llu,\"p50_ms\":%.1f,\"p99_ms\":%.1f,\"max_ms\":%"
            ".1f,\"cpu_s\":%.3f}\n",
-           f->count, sessions(f), load_s, (unsigned long long)made,
+           f->count, f->load_sessions, sessions(f), load_s, (unsigned long long)made,
            (unsigned long long)sum.rows_sent, (unsigned long long)sum.rows_done,
            (unsigned long long)f->quarantined, (unsigned long long)f->parked,
            (unsigned long long)f->missed, (unsigned long long)sum.requests,
@@ -262,8 +264,9 @@ static void connect_some(struct fleet *f, struct vg_mono now)
     if (!late && (f->begun < f->count || sessions(f) < f->count)) {
         return;
     }
-    vg_log_info("load-begins", "devices=%zu sessions=%zu", f->count, sessions(f));
     f->load_began = now;
+    f->load_sessions = sessions(f);
+    vg_log_info("load-begins", "devices=%zu sessions=%zu", f->count, f->load_sessions);
     const int64_t streams = (int64_t)f->count * f->conf->lanes;
     for (int64_t i = 0; i < streams; i++) {
         /* Spread over one period, so that the devices do not speak in chorus. */

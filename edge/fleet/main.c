@@ -12,8 +12,8 @@ static const char manual[] =
     "counts from then to its 2.04.\n\n"
     "When the time is over it prints one JSON object: readings fallen due, sent and acknowledged, "
     "readings missed because "
-    "256 of a device already waited, requests, handshakes, latency in milliseconds (p50, p99, "
-    "greatest) and the CPU time "
+    "256 of a device already waited, requests, handshakes, sessions as the load began and at the "
+    "end, latency in milliseconds (p50, p99, greatest) and the CPU time "
     "of this process. It exits with 0 only if every reading was acknowledged.\n\n";
 
 static struct vgi_fleet_conf conf;
