@@ -2,7 +2,7 @@
 import os
 
 from result import Result
-from stage import LOGS, BenchError, describe_pins, median, pins, table, write_csv
+from stage import LOGS, BenchError, describe_pins, median, pins, shortfalls, table, write_csv
 import throughput
 
 
@@ -61,6 +61,7 @@ def evidence(stage, args, rows):
             best = max((x for x in mine if x != "none"), key=lambda x: carried(rows, log, x, batch))
             r.figure(f"{log}, {batch} per datagram: nothing pinned, by the best fixed layout",
                      round(carried(rows, log, "none", batch) / carried(rows, log, best, batch), 2), "times")
+    shortfalls(r, rows)
     r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rows]), "µs of CPU time")
     r.figure("other work on the machine meanwhile, most", max(x["other_pct"] for x in rows), "% of all cores")
     if args.result:

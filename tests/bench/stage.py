@@ -18,7 +18,7 @@ from ports import free_port
 HERE = pathlib.Path(__file__).resolve().parent
 
 BROKER = HERE.parent / "support" / "kafka" / "broker"
-TICK = os.sysconf("SC_CLK_TCK")
+CPUCLOCK_SCHED = 2  # of a process, all its threads
 ROLES = ("collector", "alarm", "fleet", "broker", "other")
 LOGS = ("sqlite", "kafka")
 WAIT_S = 180
@@ -31,9 +31,33 @@ class BenchError(Exception):
 
 
 def cpu_s(pid):
-    """User and system time of all threads, ended ones included."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
+    """User and system time of all threads, ended ones included: the process's own clock, for /proc tells hundredths of a second only."""
+    try:
+        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)  # clock_getcpuclockid(3)
+    except OSError:
+        raise BenchError(f"process {pid} ended while it was measured") from None
+
+
+def check_fleet(told, devices, status):
+    """What vigia-fleet said, with the readings that got no answer; or BenchError where it was another load than asked for."""
+    if told["devices"] != devices:
+        raise BenchError(f"vigia-fleet had {told['devices']} of {devices} devices")
+    if told["sessions_at_start"] != devices:
+        raise BenchError(f"the load began with {told['sessions_at_start']} of {devices} sessions")
+    for fate, word in (("quarantined", "refused"), ("parked", "parked")):
+        if told[fate]:
+            raise BenchError(f"{told[fate]} readings were {word} by the collector")
+    if status != (0 if told["acknowledged"] == told["readings"] and told["missed"] == 0 else 1):
+        raise BenchError(f"vigia-fleet ended with status {status} after {told['acknowledged']} of {told['readings']} readings, {told['missed']} missed")
+    return {**told, "unanswered": told["readings"] - told["acknowledged"]}
+
+
+def shortfalls(r, rows):
+    """Figures of what should not have happened in any round; it is told, and fails the part, but leaves the others their worth."""
+    for key, name in (("sessions_lost", "sessions lost while readings were sent, all rounds"),
+                      ("unanswered", "readings sent and not answered within half a minute, all rounds")):
+        count = sum(x[key] for x in rows)
+        r.figure(name, count, "", "0", count == 0)
 
 
 def pins(text):
@@ -259,18 +283,19 @@ class Stage:
                 raise BenchError(f"the processor stays at {now:.0f} of {readings} readings")
             threading.Event().wait(every)
 
-    def fleet(self, site, credentials=None, **sets):
+    def fleet(self, site, credentials=None, log="fleet", **sets):
         words = {"collectors": f"127.0.0.1:{site.port}", "credentials": credentials or site.folder / "credentials", "grace": "30s", **sets}
         return self.spawn("fleet", self.bin / "vigia-fleet", *[x for k, v in words.items() for x in ("--set", f"fleet.{k}={v}")],
-                          log=site.folder / "fleet.log", stdout=subprocess.PIPE)
+                          log=site.folder / f"{log}.log", stdout=subprocess.PIPE)
 
-    def fleet_report(self, process, seconds):
+    def fleet_report(self, process, seconds, devices):
         out, _ = process.communicate(timeout=seconds + WAIT_S)
         self.running.remove(process)
         try:
-            return json.loads(out.splitlines()[-1])
+            told = json.loads(out.splitlines()[-1])
         except (IndexError, ValueError):
             raise BenchError(f"vigia-fleet ended with {process.returncode} and said nothing") from None
+        return check_fleet(told, devices, process.returncode)
 
     def count(self, site, acknowledged):
         """What the log holds; a figure counts only if every acknowledged reading is in it."""

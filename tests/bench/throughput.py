@@ -2,7 +2,7 @@
 import os
 
 from plot import bars
-from stage import LOGS, Meter, describe_pins, median, table, write_csv
+from stage import LOGS, Meter, describe_pins, median, shortfalls, table, write_csv
 from result import Result
 
 TARGET = {1: 40000, 10: 150000}     # readings/s
@@ -35,7 +35,7 @@ def once(stage, log, batch, devices, seconds, during=None, lanes=1, partitions=1
     if during:
         stage.wait_figure(site, "collector", "vigia_collector_readings_total", 1)
         during({"collector": [collector.pid], "alarm": [alarm.pid], "broker": site.broker_pids, "fleet": [fleet.pid]})
-    told = stage.fleet_report(fleet, seconds)
+    told = stage.fleet_report(fleet, seconds, devices)
     _, quiet = meter.spent(fleet=told["cpu_s"])
     held = stage.count(site, told["acknowledged"])
     stage.wait_applied(site, held["readings"])
@@ -47,7 +47,7 @@ def once(stage, log, batch, devices, seconds, during=None, lanes=1, partitions=1
         us["broker_us"] = None
     return {"log": log, "per_datagram": batch, "lanes": lanes, "acknowledged": n, "twice": held["readings"] - held["distinct"], "per_s": n / told["seconds"],
             **{k: us[k] for k in COLUMNS}, "echo_us": echo, "x_echo": us["collector_us"] / echo, "p50_ms": told["p50_ms"],
-            "p99_ms": told["p99_ms"], **quiet}
+            "p99_ms": told["p99_ms"], "sessions_lost": told["sessions_lost"], "unanswered": told["unanswered"], **quiet}
 
 
 def run(stage, args):
@@ -122,6 +122,7 @@ def evidence(stage, args, rows):
             if of(rows, log, batch, lanes, key)[0] is not None:
                 r.figure(f"{name}: CPU time of the {program}", median(of(rows, log, batch, lanes, key)), "µs per reading")
         r.figure(f"{name}: collector, in raw UDP echoes", median(of(rows, log, batch, lanes, "x_echo")), "echoes per reading")
+    shortfalls(r, rows)
     r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rows]), "µs of CPU time")
     r.figure("other work on the machine meanwhile, most", max(x["other_pct"] for x in rows), "% of all cores")
     if args.result:
