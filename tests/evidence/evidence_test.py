@@ -236,6 +236,37 @@ class Evidence(unittest.TestCase):
         (self.folder / "parts").write_text("absent | 1 | Absent | tests/evidence/no-such-program --all\n")
         self.assertIn("does not start", self.run_it(status=1).stdout)
 
+    def test_what_a_part_prints_is_kept_beside_its_result_short_and_of_no_machine(self):
+        told = f'print("begin in {result.ROOT}/build/host, {self.folder}/part.py:3: https://mirror.example.org/debian 3 readings/s of http://127.0.0.1:80/x/y")\n'
+        self.parts(told=told + 'print("x" * 99 + "\\n" * 2000, *["y" * 99] * 2000, sep="\\n")\nprint("the end")\n' + GOOD)
+        self.run_it(status=0)
+        self.assertEqual(json.loads((self.dir / "told.json").read_text())["raw"], ["told.csv", "told.log"])
+        log = (self.dir / "told.log").read_text()
+        self.assertIn("[told.log](measurements/told.log)", self.page.read_text())
+        self.assertTrue(log.startswith("begin in build/host, …/part.py:3: https://…/debian 3 readings/s of http://127.0.0.1:80/x/y\n"), log[:200])
+        self.assertTrue(log.endswith("y\nthe end\n"))
+        self.assertIn(" bytes are left out here …\n", log)
+        self.assertLess(len(log.encode()), 70000)
+
+    def test_without_git_nothing_is_measured_and_nothing_called_present(self):
+        self.parts(good=GOOD)
+        with unittest.mock.patch.dict(os.environ, GIT_DIR=str(self.folder / "no-such")):
+            for words in ((), ("--list",), ("--page",)):
+                self.assertIn("git knows no sources here", self.run_it(*words, status=1).stderr)
+        self.assertEqual((self.times_run("good"), self.page.exists()), (0, False))
+
+    def test_an_argument_is_not_guessed_from_its_beginning(self):
+        self.parts(good=GOOD)
+        self.run_it("--aga", status=2)
+        self.assertEqual(subprocess.run([HERE / "suite", "asan", "--test", "x"], capture_output=True, timeout=60).returncode, 2)
+
+    def test_what_tools_measure_with_is_part_of_each(self):
+        for name in ("tests/evidence/load.py", "tests/conformance/log/suite.c", "tests/integration/collector/collector_client.c", "tests/support/kafka/broker"):
+            with self.subTest(name), unittest.mock.patch.object(result, "_digest", lambda names: sorted(names)):
+                for command in ("tests/broker/errors --isolation", "tests/bench/bench agent", "tests/sweep/calls --make"):
+                    self.assertIn(name, result.tools(command))
+                    self.assertNotIn("tests/integration/collector/test_collector.py", result.tools(command))
+
     def test_an_unknown_part_is_refused(self):
         self.parts(good=GOOD)
         out = self.run_it("godo", status=2)
@@ -249,7 +280,7 @@ class Evidence(unittest.TestCase):
 
     def test_an_interrupted_part_leaves_no_result_and_no_process(self):
         self.parts(good=GOOD, slow=SLOW)
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number), open(self.folder / "out", "w") as out:
                 (self.folder / "slow" / "child").unlink(missing_ok=True)
                 runner = subprocess.Popen(self.command(), stdout=out, stderr=out)
@@ -306,6 +337,8 @@ class Suite(unittest.TestCase):
         named, silent = self.suite.suppressions({}, tools, {})
         self.assertEqual((named, len(silent)), ([("tests/support/sanitized", "SAN_OPTIONS")], 3))
         self.assertIn("tests/a.py:1: detect_leaks=0", "\n".join(silent))
+        named, _ = self.suite.suppressions({"tests/integration/alarm/world.c": '"%s%sverify_asan_link_order=0"'}, {}, {})
+        self.assertEqual(named, [("tests/integration/alarm/world.c", "verify_asan_link_order=0")])
         for name in ("tests/sweep/calls", "tests/soak/soak", "tests/gate/sanitizer/told", "tests/checker/checker.py"):
             self.assertIn(name, self.suite.tool_texts())
 
@@ -323,6 +356,22 @@ class Suite(unittest.TestCase):
             file.write("# why\ndeadlock:rd_kafka_q_keep\nrace:vgi_commit\nrace:*\n")
             file.flush()
             self.assertEqual(self.suite.of_libraries(), (["deadlock:rd_kafka_q_keep"], ["race:vgi_commit", "race:*"]))
+
+    def test_a_suite_that_is_ended_leaves_no_folder(self):
+        stand_in = "import runpy, sys, time, pathlib\n" \
+                   "suite = runpy.run_path(sys.argv[1])\n" \
+                   "main = suite['main'].__globals__\n" \
+                   "main['build'] = lambda *_: pathlib.Path('/nowhere')\n" \
+                   "main['test'] = lambda folder, args, reports: (print(reports, flush=True), time.sleep(60))\n" \
+                   "sys.argv[1:] = ['asan']\n" \
+                   "sys.exit(main['main']())\n"
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with subprocess.Popen([sys.executable, "-c", stand_in, HERE / "suite"], stdout=subprocess.PIPE, text=True) as suite:
+                reports = pathlib.Path(suite.stdout.readline().strip())
+                self.assertTrue(reports.is_dir())
+                suite.send_signal(number)
+                self.assertEqual(suite.wait(30), 128 + number)
+                self.assertFalse(reports.exists())
 
     def test_a_test_is_skipped_with_leave_or_it_is_missing(self):
         for kind, skipped, met in (("tsan", {"simulation": "coroutines"}, True), ("asan", {"simulation": "?"}, False),

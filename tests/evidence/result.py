@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -26,8 +27,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # What a measurement is about: the product, and how it and its libraries are built. Not the tests, not the documents.
 PRODUCT = ("lib", "edge", "collector", "cmake", "cross", "CMakeLists.txt", "CMakePresets.json")
-# What several tools judge and build their worlds with; it counts as part of every tool.
-SHARED_TOOLS = ("tests/checker", "tests/rules", "tests/support", "tests/integration/support", "tests/integration/edge/rig.py")
+# What several tools judge, measure and build their worlds with; it counts as part of every tool.
+SHARED_TOOLS = ("tests/checker", "tests/conformance", "tests/evidence/load.py", "tests/integration/collector", "tests/integration/edge/rig.py",
+                "tests/integration/support", "tests/rules", "tests/support", "tests/CMakeLists.txt")
 
 
 def _git(*words):
@@ -58,6 +60,14 @@ def _tracked(*names):
     return filter(None, _git("ls-files", "-z", "--", *names).split("\0"))
 
 
+_OWN_TESTS = re.compile(r"_test\.py$|/test_[^/]*\.py$|\.md$")
+
+
+def known():
+    """Whether git knows the sources here; without it every digest is that of nothing, and says nothing."""
+    return bool(_git("ls-files", "--", *PRODUCT).strip())
+
+
 def sources():
     """A digest of the product's sources as they lie in the working tree: the same digest is the same product."""
     return _digest(_tracked(*PRODUCT))
@@ -72,7 +82,7 @@ def tools(command):
     folder = tool.relative_to(ROOT).parent
     # The suite's tool is the suite: every test.
     mine = "tests" if folder.name == "evidence" else str(folder)
-    return _digest(name for name in _tracked(mine, *SHARED_TOOLS) if not name.endswith(("_test.py", ".md")) or mine == "tests")
+    return _digest(name for name in _tracked(mine, *SHARED_TOOLS) if mine == "tests" or not _OWN_TESTS.search(name))
 
 
 def _first(path, key):
