@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """tests/broker/errors believes in a real broker only when the suite says that it ran on one, and refuses what it does not know."""
+import collections
 import contextlib
 import importlib.machinery
 import importlib.util
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -73,6 +75,33 @@ class Isolation(unittest.TestCase):
     def write(path, text):
         path.write_text("#!/bin/sh\n" + text + "\n")
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+class Batches(unittest.TestCase):
+    def test_they_go_on_until_as_many_requests_got_an_error_as_batches_were_wanted(self):
+        class Chaos:
+            made, refused = 1000, 0
+
+            def got(self, api):
+                assert api == errors.PRODUCE
+                return self.refused
+        chaos = Chaos()
+        work = errors.Work(3, 60, chaos)
+        self.assertEqual([work.take() for _ in range(5)], [True] * 5)
+        chaos.refused = 3
+        self.assertFalse(work.take())
+
+    def test_fewer_refused_requests_than_batches_are_a_miss(self):
+        for refused, ok in ((2, False), (3, True)):
+            result = Result("broker-errors", "t", method="m", not_covered="n", command="c")
+            options = types.SimpleNamespace(batches=3, verdict=1, seed=7, defect=None, result=None)
+            device = types.SimpleNamespace(acked=[0, 1, 2, 3], codes=collections.Counter(), waits=[0.1], troubled=0, repeated=0)
+            collector = types.SimpleNamespace(most_pending=1, killed=0, ended_itself=0)
+            chaos = types.SimpleNamespace(made=3, at_batches=3, counts=collections.Counter())
+            report = {"missing": [], "disordered": 0, "repeated": 0, "looks": 1, "reached": True,
+                      "told": {(errors.PRODUCE, 7): refused, (errors.FETCH, 6): 9}}
+            errors.tell(options, result, report, [device], chaos, collector)
+            self.assertEqual(result.ok, ok)
 
 
 class Arguments(unittest.TestCase):
