@@ -189,6 +189,22 @@ static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const in
     return rc;
 }
 
+/* ListOffsets names the leader's epoch as the client last heard of it, and an answer that it is too
+ * old does not make the client ask again: it would be refused until its metadata grows old by
+ * itself, which takes minutes. */
+static void learn_leaders(struct vgi_kafka *k, const char *topic, int64_t left_ms)
+{
+    const struct rd_kafka_metadata *found = NULL;
+    rd_kafka_topic_t *rkt = rd_kafka_topic_new(k->admin, topic, NULL);
+    if (rkt != NULL && left_ms > 0 &&
+        rd_kafka_metadata(k->admin, 0, rkt, &found, (int)left_ms) == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        rd_kafka_metadata_destroy(found);
+    }
+    if (rkt != NULL) {
+        rd_kafka_topic_destroy(rkt);
+    }
+}
+
 enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
                               size_t count, int64_t spec, int64_t *out, struct vg_error *err)
 {
@@ -201,6 +217,7 @@ enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int3
             return rc;
         }
         vgi_kafka_pause();
+        learn_leaders(k, topic, until - vgi_now_ms());
     }
 }
 

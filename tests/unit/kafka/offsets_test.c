@@ -72,6 +72,24 @@ static void offsets_that_no_broker_told_are_asked_for_again(void **state)
     assert_int_equal(end, 0);
 }
 
+/* A broker that comes back leads with a higher epoch, and refuses a client that knows the old one:
+ * FENCED_LEADER_EPOCH (KIP-320). */
+static void a_leader_of_a_higher_epoch_is_found_at_once(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    const int32_t partition = 0;
+    int64_t end = -1;
+    ok(vgi_kafka_offsets(fx->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
+       &err);
+    end = -1;
+    assert_int_equal(rd_kafka_mock_partition_set_leader(fx->cluster, TOPIC, partition, 1),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    ok(vgi_kafka_offsets(fx->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
+       &err);
+    assert_int_equal(end, 0);
+}
+
 static struct vgi_kafka_processor *open_active(struct fx *fx)
 {
     struct vg_error err;
@@ -144,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(offsets_that_no_broker_told_are_asked_for_again),
+        TEST(a_leader_of_a_higher_epoch_is_found_at_once),
         TEST(a_lost_place_that_the_log_holds_asks_for_a_new_start),
         TEST(a_group_without_positions_is_not_found),
     };
