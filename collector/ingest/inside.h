@@ -16,6 +16,7 @@
 
 #include "vigia/devices.h"
 #include "vigia/dlog.h"
+#include "vigia/dlog_admin.h"
 #include "vigia/keys.h"
 #include "vigia/loop.h"
 
@@ -32,6 +33,12 @@ struct vgi_session {
     struct vgi_exchanges exchanges;
 };
 
+/* The heartbeat of one partition. */
+struct vgi_beat {
+    struct vgi_collector *owner;
+    bool withheld; /* the last one */
+};
+
 struct vgi_collector {
     const struct vgi_conf *conf;
     struct vg_loop *loop;
@@ -45,6 +52,7 @@ struct vgi_collector {
     struct vg_credential
         decoy; /* opened for unknown identities, so that they take as long as known ones */
     int32_t partitions;
+    struct vgi_beat beats[VG_DLOG_PARTITIONS_MAX];
 
     coap_context_t *coap;
     bool open; /* the port */
@@ -99,6 +107,8 @@ bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const stru
 /* Best effort, rate-limited. */
 void vgi_intake_reject(struct vgi_collector *c, const struct vgi_request *request,
                        const struct vgi_verdict *verdict);
+/* To each partition whose last heartbeat the log does not hold any more: one that waited in an
+ * outage and were stored after it would say that the readings of that time could be stored, too. */
 void vgi_intake_heartbeat(struct vgi_collector *c);
 
 /* ---- answer.c ---- */

@@ -73,8 +73,23 @@ bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const stru
 
 static void on_heartbeat_verdict(void *arg, const struct vg_dlog_verdict *verdict)
 {
-    log_is(arg, verdict);
+    const struct vgi_beat *beat = arg;
+    log_is(beat->owner, verdict);
     vgi_count(verdict->result == VG_OK ? VGI_M_HEARTBEATS : VGI_M_HEARTBEATS_FAILED);
+}
+
+static bool withheld(struct vgi_collector *c, int32_t partition)
+{
+    struct vgi_beat *beat = &c->beats[partition];
+    const bool was = beat->withheld;
+
+    beat->owner = c;
+    beat->withheld = vg_dlog_appender_holds(c->appender, beat);
+    if (beat->withheld != was) {
+        vg_log_info(beat->withheld ? "heartbeats-withheld" : "heartbeats-go-on", "partition=%d",
+                    partition);
+    }
+    return beat->withheld;
 }
 
 void vgi_intake_heartbeat(struct vgi_collector *c)
@@ -89,9 +104,13 @@ void vgi_intake_heartbeat(struct vgi_collector *c)
         return; /* the configuration was checked: this cannot be */
     }
     for (int32_t p = 0; p < c->partitions; p++) {
+        if (withheld(c, p)) {
+            vgi_count(VGI_M_HEARTBEATS_FAILED);
+            continue;
+        }
         enum vg_err rc =
             vg_dlog_append(c->appender, VG_TOPIC_READINGS, p, vg_span_str(beat.instance),
-                           vg_span(value, len), on_heartbeat_verdict, c);
+                           vg_span(value, len), on_heartbeat_verdict, &c->beats[p]);
         if (rc != VG_OK) {
             vgi_count(VGI_M_HEARTBEATS_FAILED);
             vg_log_warn("heartbeat-refused", "partition=%d error=%s", p, vg_err_name(rc));

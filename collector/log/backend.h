@@ -38,6 +38,7 @@ struct vgi_backend {
     int (*appender_fd)(const void *a);
     enum vg_err (*appender_dispatch)(void *a, struct vg_error *err);
     size_t (*appender_pending)(const void *a);
+    bool (*appender_holds)(void *a, const void *arg);
     uint64_t (*appender_forced)(void *a); /* NULL: never */
     void (*appender_close)(void *a);
 

@@ -197,6 +197,11 @@ size_t vg_dlog_appender_pending(const struct vg_dlog_appender *a)
     return a->ops->appender_pending(a->impl);
 }
 
+bool vg_dlog_appender_holds(const struct vg_dlog_appender *a, const void *arg)
+{
+    return a->ops->appender_holds(a->impl, arg);
+}
+
 uint64_t vg_dlog_appender_refused(const struct vg_dlog_appender *a)
 {
     return a->refused;

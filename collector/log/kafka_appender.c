@@ -354,6 +354,16 @@ size_t vgi_kafka_appender_pending(const void *appender)
     return a->pending;
 }
 
+bool vgi_kafka_appender_holds(void *appender, const void *arg)
+{
+    const struct appender *a = appender;
+    const struct slot *s = a->first;
+    while (s != NULL && s->arg != arg) {
+        s = s->next;
+    }
+    return s != NULL;
+}
+
 void vgi_kafka_appender_close(void *appender)
 {
     struct appender *a = appender;

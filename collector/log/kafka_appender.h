@@ -11,6 +11,7 @@ enum vg_err vgi_kafka_append(void *a, enum vg_topic t, int32_t partition,
 int vgi_kafka_appender_fd(const void *a);
 enum vg_err vgi_kafka_appender_dispatch(void *a, struct vg_error *err);
 size_t vgi_kafka_appender_pending(const void *a);
+bool vgi_kafka_appender_holds(void *a, const void *arg);
 void vgi_kafka_appender_close(void *a);
 
 /* For tests of error paths: the producer inside, and how often it was made anew. */

@@ -16,6 +16,7 @@ const struct vgi_backend vgi_kafka_backend = {
     .appender_fd = vgi_kafka_appender_fd,
     .appender_dispatch = vgi_kafka_appender_dispatch,
     .appender_pending = vgi_kafka_appender_pending,
+    .appender_holds = vgi_kafka_appender_holds,
     .appender_close = vgi_kafka_appender_close,
     .reader_open = vgi_kafka_reader_open,
     .read = vgi_kafka_read,

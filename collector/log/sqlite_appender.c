@@ -520,6 +520,24 @@ size_t vgi_sqlite_appender_pending(const void *self)
     return ((const struct appender *)self)->pending;
 }
 
+static bool has(const struct list *l, const void *arg)
+{
+    const struct item *it = l->head;
+    while (it != NULL && it->arg != arg) {
+        it = it->next;
+    }
+    return it != NULL;
+}
+
+bool vgi_sqlite_appender_holds(void *self, const void *arg)
+{
+    struct appender *a = self;
+    pthread_mutex_lock(&a->mutex);
+    const bool held = has(&a->flight, arg) || has(&a->queue, arg);
+    pthread_mutex_unlock(&a->mutex);
+    return held;
+}
+
 uint64_t vgi_sqlite_appender_forced(void *self)
 {
     struct appender *a = self;

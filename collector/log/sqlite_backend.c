@@ -156,6 +156,7 @@ const struct vgi_backend vgi_sqlite_backend = {
     .appender_fd = vgi_sqlite_appender_fd,
     .appender_dispatch = vgi_sqlite_appender_dispatch,
     .appender_pending = vgi_sqlite_appender_pending,
+    .appender_holds = vgi_sqlite_appender_holds,
     .appender_forced = vgi_sqlite_appender_forced,
     .appender_close = vgi_sqlite_appender_close,
     .reader_open = vgi_sqlite_reader_open,

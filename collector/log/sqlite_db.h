@@ -160,6 +160,7 @@ enum vg_err vgi_sqlite_append(void *a, enum vg_topic t, int32_t partition,
 int vgi_sqlite_appender_fd(const void *a);
 enum vg_err vgi_sqlite_appender_dispatch(void *a, struct vg_error *err);
 size_t vgi_sqlite_appender_pending(const void *a);
+bool vgi_sqlite_appender_holds(void *a, const void *arg);
 uint64_t vgi_sqlite_appender_forced(void *a);
 void vgi_sqlite_appender_close(void *a);
 

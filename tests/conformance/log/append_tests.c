@@ -90,6 +90,7 @@ static void the_descriptor_is_readable_when_a_verdict_waits(void **state)
     }
     assert_int_equal(t.durable, 1);
     assert_int_equal(vg_dlog_appender_pending(a), 0);
+    assert_false(vg_dlog_appender_holds(a, &t));
     vg_dlog_appender_close(a);
 }
 

@@ -32,6 +32,7 @@ OTHER_KEY = "fedcba9876543210fedcba9876543210"
 SENML_JSON, SENML_CBOR, JSON = 110, 112, 50
 DEADLINE = 30
 KAFKA = os.environ.get("VIGIA_KAFKA")
+PARTITIONS = 2 if KAFKA else 1
 BROKER = f"{os.environ.get('VIGIA_SOURCE_DIR', '.')}/tests/support/kafka/broker"
 
 
@@ -101,7 +102,7 @@ class House:
         self.fixture("device", self.url, self.kek, name, version, state, hexed(key), *patterns)
 
     def command(self):
-        settings = {"log.url": self.url, "log.prefix": self.prefix, "log.partitions": 2,
+        settings = {"log.url": self.url, "log.prefix": self.prefix, "log.partitions": PARTITIONS,
                     "log.replication": 1, "log.min_insync": 1, "keys.kek_file": self.kek, "collector.listen": f"127.0.0.1:{self.port}",
                     "metrics.listen": f"127.0.0.1:{self.metrics_port}", "collector.heartbeat": "10s"}
         settings.update({k.replace("__", "."): v for k, v in self.settings.items()})
@@ -373,6 +374,21 @@ class Answers(unittest.TestCase):
     def test_heartbeats_come_without_any_device(self):
         house = self.house(collector__heartbeat="100ms", collector__instance="c7")
         until("three heartbeats", lambda: len([r for r in house.records() if r.get("heartbeat") == "c7"]) >= 3)
+
+    def test_heartbeats_of_an_outage_are_not_stored_after_it(self):
+        """They would say that readings could be stored all the time, and every sensor would seem to have been silent."""
+        house = self.house(collector__heartbeat="100ms", log__verdict_timeout="1s")
+        beats = lambda: [r["received_ms"] for r in house.records() if "heartbeat" in r]
+        until("the first heartbeat", beats)
+        slow = house.slow()
+        began = time.time() * 1000
+        failed = house.metric("heartbeats_failed_total")
+        until("heartbeats of two seconds have failed", lambda: house.metric("heartbeats_failed_total") >= failed + 20 * PARTITIONS)
+        ended = time.time() * 1000
+        slow.release()
+        until("a heartbeat after it", lambda: max(beats()) > ended)
+        inside = [b for b in beats() if began < b < ended]
+        self.assertLessEqual(len(inside), PARTITIONS, inside)
 
 
 class Devices(unittest.TestCase):

@@ -174,6 +174,8 @@ static void no_record_becomes_durable_before_an_earlier_one_that_timed_out(void 
     assert_int_equal(append(fx), VG_OK); /* offset 2, if the log keeps their order */
     await(fx, 2);
     assert_int_equal(fx->last.result, VG_E_TIMEOUT);
+    assert_true(vgi_kafka_appender_holds(fx->appender, fx)); /* both may be stored yet */
+    assert_false(vgi_kafka_appender_holds(fx->appender, state));
     turn_until(fx, from + fx->conf.verdict_ms + 1100);
     rd_kafka_mock_broker_set_up(fx->cluster, 1);
     await(fx, 3); /* durable or timed out, as fast as the client finds the broker again */
@@ -181,6 +183,7 @@ static void no_record_becomes_durable_before_an_earlier_one_that_timed_out(void 
     await(fx, 4);
     assert_int_equal(fx->last.result, VG_OK);
     assert_int_equal(fx->last.offset, 3);
+    assert_false(vgi_kafka_appender_holds(fx->appender, fx));
 }
 
 static void no_record_becomes_durable_behind_one_that_was_refused(void **state)

@@ -179,6 +179,9 @@ enum vg_err vg_dlog_appender_drain(struct vg_dlog_appender *a, int timeout_ms,
                                    struct vg_error *err) VG_NODISCARD;
 /* Records without a verdict yet. */
 size_t vg_dlog_appender_pending(const struct vg_dlog_appender *a);
+/* Whether a record that was appended with this `arg` may still be stored later: the appender has it,
+ * also when its time limit has passed and the verdict was given. Looks at every record it has. */
+bool vg_dlog_appender_holds(const struct vg_dlog_appender *a, const void *arg);
 /* Records refused with VG_E_FULL since open. */
 uint64_t vg_dlog_appender_refused(const struct vg_dlog_appender *a);
 /* Records that some group had not read and that this appender removed because the file had reached
