@@ -4,9 +4,12 @@
   tests/bench/bench_test.py
 """
 import contextlib
+import importlib.machinery
+import importlib.util
 import io
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,9 +29,15 @@ import page  # noqa: E402
 import pinning  # noqa: E402
 import plot  # noqa: E402
 import processor  # noqa: E402
+import sampling  # noqa: E402
 import stage  # noqa: E402
 import throughput  # noqa: E402
+import whereabouts  # noqa: E402
 
+ENDINGS = ((signal.SIGTERM, 143), (signal.SIGHUP, 129))
+GATE_FILE = importlib.machinery.SourceFileLoader("gate", str(HERE / "gate"))
+GATE = importlib.util.module_from_spec(importlib.util.spec_from_loader("gate", GATE_FILE))
+GATE_FILE.exec_module(GATE)
 PROGRAMS = pathlib.Path(os.environ.get("VIGIA_BINARY_DIR", "build/host")) / "bin"
 
 
@@ -73,6 +82,15 @@ def targets(result):
 def grew(sessions, **more):
     return {"log": "sqlite", "against": "sessions", "sessions": sessions, "rows_before": 0, "rows": 0, "per_s": growth.RATE, "missed": 0, "sessions_lost": 0,
             "unanswered": 0, "collector_us": 5.0, "alarm_us": 1.0, "echo_us": 10.0, "other_pct": 0.0, **more}
+
+
+SAMPLES = [(60.0, "vg_wire", "take_string"), (25.0, "libc", "__strcmp_evex"), (15.0, "libc", "__memmove_evex")]
+
+
+def profiled(load, program, us, *groups):
+    """Rows of the profile of one program: each group with one function that takes all of it."""
+    return [{"load": load, "program": program, "us": us, "group": g, "function": f, "share": share, "sessions_lost": 0, "unanswered": 0, "echo_us": 10.0,
+             "other_pct": 0.0} for g, share in groups for f in (f"work_of_{g}", "*")]
 
 
 STAGE = types.SimpleNamespace(began=time.time(), pins={}, bin=PROGRAMS)
@@ -134,8 +152,8 @@ class Bench(unittest.TestCase):
         lame = {"rss_peak_kib": 1, "backlog_rss_peak_kib": 1, "backlog": 1000, "first_sent_ms": 5.0, "drain_per_s": 10.0, "drain_s": 100.0, "flow_per_s": 10.0,
                 "drain_cpu_pct": 5.0, "said": 1000, "stored": 1000, "lost": 0, "other_problems": 0, "cpu_us_per_reading": 1.0,
                 "instructions_per_reading": 1.0, "echo_us": 10.0}
-        for part, rows in ((throughput, [carried(9)]), (latency, [waited(5, per_s=9)]), (processor, [slow]), (growth, grown),
-                           (agent, [lame])):
+        for part, rows in ((throughput, [carried(9)]), (latency, [waited(5, per_s=9)]), (growth, grown), (agent, [lame]),
+                           (processor, ([slow], {"sqlite": (4.0, [("vg_wire", 60.0), ("libc", 40.0)], SAMPLES)}))):
             r = part.evidence(STAGE, ARGS, rows)
             self.assertFalse(r.ok)
             with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
@@ -172,6 +190,37 @@ class Bench(unittest.TestCase):
                     rows = [{**r, "per_datagram": b} for r in rows for b in (1, 10)]
                 args = types.SimpleNamespace(**{**vars(ARGS), "lanes": 2}) if part is pinning else ARGS
                 self.assertEqual([ok for name, ok in targets(part.evidence(STAGE, args, rows)).items() if not ok], [False], (part, lame))
+
+    def test_the_next_step_is_chosen_by_what_was_sampled(self):
+        self.assertEqual([processor.next_step({"sqlite": (1.5, groups, SAMPLES)}).split("Next: ")[1].split(";")[0] for groups in
+                          ([("vg_wire", 60.0), ("libc", 40.0)], [("libc", 60.0), ("vg_wire", 40.0)])],
+                         ["a decoder of records that stops at the fields the rules read", "the sensors' states closer together in memory"])
+        self.assertIn("what odd (zlib) does in the processor", sampling.next_for("alarm", "zlib", [(9.0, "zlib", "odd"), (1.0, "zlib", "even")]))
+        path = profiled("kafka; both lanes", "collector", 20.0, ("kernel", 60.0), ("libcoap", 40.0))
+        for broker_us, first in ((50.0, "the broker on a machine of its own"), (5.0, "fewer system calls per datagram")):
+            r = whereabouts.evidence(STAGE, ARGS, [*path, *profiled("kafka; both lanes", "broker", broker_us, ("Java", 90.0), ("kernel", 10.0))])
+            self.assertIn("in all of these together: " + first, r.next_step)
+            self.assertIn("kafka, both lanes: ", r.next_step)
+
+    @unittest.skipUnless(shutil.which("perf"), "perf is not installed (cross/setup bench)")
+    def test_perf_tells_where_a_program_spends_its_time(self):
+        with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
+            s = types.SimpleNamespace(dir=pathlib.Path(folder), running=[])
+            busy = subprocess.Popen([PROGRAMS.parent / "tests" / "udp_echo", "100000000"], stdout=subprocess.DEVNULL)
+            try:
+                with sampling.sampled(s, {"collector": [busy.pid], "broker": []}) as files:
+                    began = stage.cpu_s(busy.pid)
+                    while (spent := stage.cpu_s(busy.pid) - began) < 0.5:
+                        time.sleep(0.02)
+            finally:
+                busy.kill()
+                busy.wait()
+            told = subprocess.run(["perf", "script", "-i", files["collector"], "-F", "time"], capture_output=True, text=True).stdout
+            self.assertGreater(len(told.splitlines()), 0.7 * spent * sampling.HERTZ)  # it samples from the first moment of the block
+            groups = dict(sampling.groups_of(sampling.read(files["collector"], {}, "collector")))
+            self.assertGreater(groups["kernel"], 50)
+            self.assertAlmostEqual(sum(groups.values()), 100, delta=5)
+            self.assertEqual((s.running, list(files), os.listdir(folder)), ([], ["collector"], []))
 
     def test_growth_wants_its_rate_carried_at_every_step(self):
         rows = [grew(n) for n in growth.SESSIONS]
@@ -232,9 +281,18 @@ class Bench(unittest.TestCase):
         self.assertEqual(row, {"said": 1010, "stored": 1008, "lost": 2, "other_problems": 1})
 
     def test_a_run_that_is_ended_leaves_no_process_and_no_folder(self):
-        for number, status in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+        for number, status in ENDINGS:
             with self.subTest(number):
                 self.end_by(number, status)
+
+    def started(self, process, least, word):
+        """Its children whose command line has `word`, once there are so many."""
+        deadline = time.monotonic() + 40
+        while len(out := [p for p in children(process.pid) if word in read(f"/proc/{p}/cmdline")]) < least:
+            self.assertLess(time.monotonic(), deadline)
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        return out
 
     def end_by(self, number, status):
         with tempfile.TemporaryDirectory(prefix="vigia-bench-") as folder:
@@ -242,17 +300,12 @@ class Bench(unittest.TestCase):
             result = pathlib.Path(folder) / "bench-throughput.json"
             process = subprocess.Popen([HERE / "bench", "throughput", "--programs", PROGRAMS, "--dir", scratch, "--log", "sqlite", "--seconds", "60",
                                         "--result", result], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                       preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))
+                                       preexec_fn=hang_up_ends)
             self.addCleanup(process.kill)
-            deadline = time.monotonic() + 40
-            while len(children(process.pid)) < 3:
-                self.assertLess(time.monotonic(), deadline)
-                self.assertIsNone(process.poll())
-                time.sleep(0.02)
-            started = children(process.pid)
+            started = self.started(process, 3, "bin/vigia-")
             process.send_signal(number)
             self.assertEqual(process.wait(40), status)
-            self.assertEqual([p for p in started if pathlib.Path(f"/proc/{p}").exists()], [])
+            self.assertEqual([p for p in started if alive(p)], [])
             self.assertFalse(scratch.exists() or result.exists())
 
     def test_latency_counts_from_when_a_reading_fell_due(self):
@@ -286,6 +339,26 @@ class Bench(unittest.TestCase):
         told = stage.cpu_s(os.getpid())
         self.assertTrue(before <= told <= time.process_time(), (before, told))
 
+    def test_the_instruction_counts_are_kept_as_they_were_counted(self):
+        self.assertEqual(GATE.per_reading({"encode": (1000, 101000)}), {"encode": 100.0})
+        self.assertEqual(GATE.raw({"encode": (1000, 101000)}, {"encode": 99.5}).splitlines()[1], "encode,1000,101000,100.0,99.5")
+        self.assertEqual(subprocess.run([HERE / "gate", "--buil", PROGRAMS.parent], capture_output=True).returncode, 2)
+
+    @unittest.skipUnless(shutil.which("valgrind"), "valgrind is not installed (cross/setup test)")
+    def test_counting_that_is_ended_leaves_no_valgrind(self):
+        if GATE.compiler(PROGRAMS.parent) != GATE.read_baseline()[0]:
+            self.skipTest("another compiler than the baseline's: nothing is counted")
+        for number, status in ENDINGS:
+            with self.subTest(number), subprocess.Popen([HERE / "gate", "--build", PROGRAMS.parent], stdout=subprocess.DEVNULL,
+                                                        preexec_fn=hang_up_ends) as process:
+                started = self.started(process, 1, "hot_paths")
+                process.send_signal(number)
+                self.assertEqual(process.wait(40), status)
+                deadline = time.monotonic() + 5  # the kernel ends what was killed a moment after
+                while any(map(alive, started)) and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                self.assertEqual([p for p in started if alive(p)], [])
+
     def test_plots_are_well_formed(self):
         for text in (plot.bars("a < b", ["x & y", "z"], [1, 250000.5], "µs", marks=[2, 3], spread=[(0.5, 2), (1, 300000)]),
                      plot.bars("stacked", ["x"], [[1], [2]], "µs", series=("one", "two")),
@@ -295,7 +368,16 @@ class Bench(unittest.TestCase):
 
 def children(pid):
     out = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return [int(p) for p in out.split() if "vigia" in read(f"/proc/{p}/comm")]
+    return [int(p) for p in out.split()]
+
+
+def alive(pid):
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[:1] not in ([], ["Z"])
+
+
+def hang_up_ends():
+    """Also where these tests run under nohup, which children inherit."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def read(path):

@@ -1,12 +1,13 @@
 """The alarm processor alone: it starts on a log that is full already and catches up."""
-import pathlib
+import contextlib
+import os
 import time
 
 from plot import bars
 from result import Result
+import sampling
 from stage import LOGS, BenchError, Meter, describe_pins, median, table, write_csv
 
-HERE = pathlib.Path(__file__).resolve().parent
 TARGET = 800000  # readings/s per core
 SENSORS, PERMILLE = 10000, 10
 
@@ -17,7 +18,12 @@ def options(p):
     p.add_argument("--repeats", type=int, default=1)
 
 
-def once(stage, log, rows, core):
+def last_core():
+    return max(os.sched_getaffinity(0))
+
+
+def once(stage, log, rows, core, samples=None):
+    """One round; `samples`, a dictionary, is given perf's files of it, and the round then costs more."""
     echo = stage.echo_us()
     site = stage.site(f"processor-{log}", log)
     stage.helper("bench_log", "fill", site.url, rows, SENSORS, PERMILLE, timeout=1800)
@@ -31,7 +37,10 @@ def once(stage, log, rows, core):
     meter = Meter(alarm=alarm.pid, broker=site.broker_pids)
     meter.before["alarm"] = 0.0
     points = []
-    stage.wait_applied(site, rows, every=0.05, look=lambda n: points.append((time.monotonic(), n)))
+    with contextlib.nullcontext({}) if samples is None else sampling.sampled(stage, {"alarm": [alarm.pid]}) as files:
+        stage.wait_applied(site, rows, every=0.05, look=lambda n: points.append((time.monotonic(), n)))
+    if samples is not None:
+        samples.update(files)
     spent, quiet = meter.spent()
     figures = stage.figures(site, "alarm")
     stage.stop()
@@ -46,40 +55,53 @@ def once(stage, log, rows, core):
 
 
 def run(stage, args):
-    import os
-    core = max(os.sched_getaffinity(0))
+    """(rows, log -> (µs per reading, [(group, share)], functions) of one more round, under perf, where the target was missed)"""
+    core = last_core()
+    if args.result:
+        sampling.needs_perf()
     rows = [{"repeat": n, **once(stage, log, args.rows, core)} for n in range(args.repeats) for log in args.log or LOGS]
     print(f"\nProcessor alone: {args.rows:,} readings of {SENSORS:,} sensors, {PERMILLE / 10:g} % not normal, on core {core}, {args.repeats} times")
     table(("log", "readings/s of CPU time", "lowest", "highest", "by the clock", "µs each", "broker µs", "events", "commits", "others %"),
           [(log, *(f"{f([r['per_cpu_s'] for r in mine]):,.0f}" for f in (median, min, max)), f"{median([r['per_wall_s'] for r in mine]):,.0f}",
             f"{median([r['alarm_us'] for r in mine]):.2f}", "-" if mine[0]["broker_us"] is None else f"{median([r['broker_us'] for r in mine]):.2f}",
             mine[0]["events"], mine[0]["commits"], f"{max(r['other_pct'] for r in mine):.1f}") for log, mine in by_log(rows).items()])
-    return rows
+    profiles = {}
+    for log in slow(rows) if args.result else ():
+        files = {}
+        us = once(stage, log, args.rows, core, files)["alarm_us"]
+        functions = sampling.read(files["alarm"], sampling.owners(stage.bin.parent), "alarm")
+        profiles[log] = (us, sampling.groups_of(functions), functions)
+    return rows, profiles
+
+
+def slow(rows):
+    """The logs that miss the target."""
+    return [log for log, mine in by_log(rows).items() if median([x["per_cpu_s"] for x in mine]) < TARGET]
 
 
 def by_log(rows):
     return {log: [r for r in rows if r["log"] == log] for log in dict.fromkeys(r["log"] for r in rows)}
 
 
-def next_step(logs):
-    """Where the time goes where the target is missed; the shares are those of the instruction counts (bench-instructions)."""
-    counts = dict(line.split() for line in (HERE / "baseline").read_text().splitlines() if line and line[0] != "#")
-    record, rules = float(counts["record"]), float(counts["rules-10000"])
-    told = ", ".join(f"{log} {median([x['alarm_us'] for x in mine]):.2f} µs" for log, mine in logs.items())
-    return (f"A reading costs the processor {told} of CPU time. Of the instructions of its pure paths, decoding the record takes {record:,.0f} and the rules "
-            f"{rules:,.0f} (bench-instructions); the rest is reading the log and committing (bench-profile). Next: a decoder of records that stops at the "
-            "fields the rules read; then one processor for a share of the partitions on each core.")
+def next_step(profiles):
+    """Where the time goes where the target is missed, as sampled, and what would change the two greatest parts of it."""
+    told, steps = [], {}
+    for log, (us, groups, functions) in profiles.items():
+        told.append(f"{log}: {sampling.told(us, groups)}; most in {', '.join(f'{f} {s:.0f} %' for s, _, f in functions[:4])}")
+        steps.update((sampling.next_for("alarm", group, functions), None) for group, _ in groups[:2])
+    return ("In one more round under perf, which costs a little itself: " + ". ".join(told) + ". Next: " + "; ".join(steps)
+            + "; then one processor for a share of the partitions on each core.")
 
 
-def evidence(stage, args, rows):
+def evidence(stage, args, found):
+    rows, profiles = found
     r = Result("bench-processor", "The alarm processor alone, from either log", began=stage.began,
                method=f"A log is filled with {args.rows:,} readings of {SENSORS:,} sensors, {PERMILLE / 10:g} % of them active or OK (chosen by a fixed "
                       "sequence), then a new vigia-alarm starts on it, held to one core, and catches up: reading, rules, events, state and commits. "
                       f"Readings divided by the CPU time of the process since its start, all threads; {args.repeats} rounds, the median counts. The "
                       "broker (one partition) works on the other cores" + ("" if not stage.pins else "; " + describe_pins(stage.pins)) + ".",
                not_covered="Memory and speed with more sensors than that; a disk that has to be read: the log lies in the page cache.")
-    short = {log: mine for log, mine in by_log(rows).items() if median([x["per_cpu_s"] for x in mine]) < TARGET}
-    r.next_step = next_step(short) if short else None
+    r.next_step = next_step(profiles) if profiles else None
     for log, mine in by_log(rows).items():
         rate = median([x["per_cpu_s"] for x in mine])
         r.figure(f"{log}: per core (CPU time), median", round(rate), "readings/s", f"≥ {TARGET:,}", rate >= TARGET, speed=True)

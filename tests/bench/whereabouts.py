@@ -1,120 +1,107 @@
-"""Where the time goes: a sampling profile of each program while the path is fully loaded, by library and by function."""
-import collections
-import pathlib
-import re
-import shutil
-import subprocess
+"""Where the time goes: a sampling profile of each program while the path is fully loaded, and of the processor alone, by library and by function."""
+import threading
 
+import processor
 from result import Result
-from stage import LOGS, BenchError, median, table, write_csv
+from sampling import HERTZ, groups_of, needs_perf, next_for, owners, read, sampled, told
+from stage import LOGS, median, shortfalls, table, write_csv
 import throughput
 
-HERTZ = 997  # prime, so that it does not march in step with the programs' own timers
-GROUPS = (("kernel", r"kernel|\[unknown\]|vdso"), ("libc", r"libc\.|libm\.|ld-linux|libpthread"), ("OpenSSL", r"libcrypto|libssl"))
-ARCHIVES = (("Mbed TLS", r"mbed"), ("libcoap", r"coap"), ("librdkafka", r"rdkafka"), ("SQLite", r"sqlite"), ("tinycbor", r"cbor"),
-            ("cJSON", r"cjson"))
+FUNCTIONS = 60  # of a program, in the raw file
+PROGRAMS = {"alarm": "processor"}  # what it is called elsewhere
 
 
 def options(p):
-    throughput.options(p)
+    p.add_argument("--log", action="append", choices=LOGS, help="only this log; may be repeated")
+    p.add_argument("--batch", action="append", type=int, choices=(1, 10), help="only so many readings per datagram")
+    p.add_argument("--lanes", action="append", type=int, choices=(1, 2), help="only with so many lanes of a device")
+    p.add_argument("--seconds", type=int, default=8)
+    p.add_argument("--devices", type=int, default=32)
+    p.add_argument("--rows", type=int, default=2000000, help="of the log that the processor alone starts on")
     p.add_argument("--top", type=int, default=12, help="functions of each program that are told")
 
 
-def owners(build):
-    """symbol -> library or module, of everything that is linked statically."""
-    out = {}
-    for path in sorted(set(re.findall(r"\S+\.a\b", (build / "build.ninja").read_text()))):
-        path = pathlib.Path(path) if path.startswith("/") else build / path
-        if not path.is_file():
-            continue
-        name = path.name.removeprefix("lib").removesuffix(".a")
-        group = next((g for g, pattern in ARCHIVES if re.search(pattern, name, re.I)), name)
-        told = subprocess.run(["nm", "--defined-only", str(path)], capture_output=True, text=True).stdout
-        for line in told.splitlines():
-            words = line.split()
-            if len(words) == 3 and words[1] in "tTwW":
-                out.setdefault(words[2], group)
-    return out
+def loaded(stage, args, log, batch, lanes):
+    """(a row of the throughput, program -> perf's file)"""
+    found = {}
+
+    def during(pids):
+        with sampled(stage, pids) as files:
+            threading.Event().wait(max(1, args.seconds - 2))
+        found.update(files)
+    return throughput.once(stage, log, batch, args.devices, args.seconds, during, lanes), found
 
 
-def read(data, owner, program):
-    """[(share of all samples, group, function)], greatest first."""
-    out = subprocess.run(["perf", "report", "-i", str(data), "--stdio", "--no-children", "-s", "dso,sym", "--field-separator=|"],
-                         capture_output=True, text=True).stdout
-    rows = []
-    for line in out.splitlines():
-        cells = [c.strip() for c in line.split("|")]
-        if line.startswith("#") or len(cells) != 3:
-            continue
-        share, dso, symbol = float(cells[0].rstrip("%")), cells[1], re.sub(r"^\[.\]\s*", "", cells[2])
-        group = next((g for g, pattern in GROUPS if re.search(pattern, dso)), None)
-        if group is None:
-            bare = re.sub(r"\.(constprop|isra|part|cold|lto_priv).*$", "", symbol)
-            group = owner.get(symbol) or owner.get(bare, f"vigia-{program}" if program != "broker" else "Java")
-        rows.append((share, group, symbol))
-    return sorted(rows, reverse=True)
-
-
-def record(stage, pids, seconds):
-    """Samples each program for `seconds`; returns the files."""
-    files, running = {}, []
-    for program, them in pids.items():
-        if not them:
-            continue
-        files[program] = stage.dir / f"perf-{program}.data"
-        running.append(subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", str(HERTZ), "-o", str(files[program]), "-p",
-                                         ",".join(map(str, them)), "--", "sleep", str(seconds)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
-    stage.running += running
-    for process in running:
-        _, told = process.communicate(timeout=seconds + 60)
-        stage.running.remove(process)
-        if process.returncode != 0:
-            raise BenchError(f"perf: {told.decode(errors='replace').strip()[-300:]}")
-    return files
+def alone(stage, args, log):
+    found = {}
+    row = processor.once(stage, log, args.rows, processor.last_core(), found)
+    return {**row, "sessions_lost": 0, "unanswered": 0}, found
 
 
 def run(stage, args):
-    if shutil.which("perf") is None:
-        raise BenchError("perf is not installed (cross/setup bench)")
+    needs_perf()
     owner, rows = owners(stage.bin.parent), []
-    for log in args.log or LOGS:
-        for batch in args.batch or (1, 10):
-            found = {}
-            one = throughput.once(stage, log, batch, args.devices, args.seconds, lanes=max(args.lanes or (1,)),
-                                  during=lambda pids: found.update(record(stage, pids, max(1, args.seconds - 2))))
-            print(f"\n{log}, {batch} per datagram: {one['per_s']:,.0f} readings/s")
-            for program, data in found.items():
-                functions = read(data, owner, program)
-                data.unlink()
-                if not functions:
-                    raise BenchError(f"perf took no sample of the {program}")
-                us = one[f"{program}_us"]
-                groups = collections.Counter()
-                for share, group, _ in functions:
-                    groups[group] += share
-                table((f"{program}, {us:.2f} µs per reading", "%", "µs"), [(g, f"{s:.1f}", f"{us * s / 100:.2f}") for g, s in groups.most_common(8)])
-                table(("  function", "%", "of"), [(f"  {f[:60]}", f"{s:.1f}", g) for s, g, f in functions[:args.top]])
-                rows += [{"log": log, "per_datagram": batch, "program": program, "us": us, "group": g, "function": f.replace(",", ";"), "share": s,
-                          "echo_us": one["echo_us"], "other_pct": one["other_pct"]}
-                         for s, g, f in functions[:60]]
-                rows += [{"log": log, "per_datagram": batch, "program": program, "us": us, "group": g, "function": "*", "share": s,
-                          "echo_us": one["echo_us"], "other_pct": one["other_pct"]}
-                         for g, s in groups.items()]
+    loads = [(throughput.named(log, batch, lanes), lambda load=(log, batch, lanes): loaded(stage, args, *load))
+             for log in args.log or LOGS for batch in args.batch or (1, 10) for lanes in args.lanes or (1, 2)]
+    loads += [(f"{log}, processor alone", lambda log=log: alone(stage, args, log)) for log in args.log or LOGS]
+    for load, measure in loads:
+        one, files = measure()
+        print(f"\n{load}" + (f": {one['per_s']:,.0f} readings/s" if "per_s" in one else ""))
+        for program, data in files.items():
+            rows += tell(load, program, one, read(data, owner, program), args.top)
     return rows
+
+
+def tell(load, program, one, functions, top):
+    """The rows of one program; printed in short."""
+    us, groups = one[f"{program}_us"], groups_of(functions)
+    table((f"{program}, {us:.2f} µs per reading", "%", "µs"), [(g, f"{s:.1f}", f"{us * s / 100:.2f}") for g, s in groups[:8]])
+    table(("  function", "%", "of"), [(f"  {f[:60]}", f"{s:.1f}", g) for s, g, f in functions[:top]])
+    return [{"load": load.replace(",", ";"), "program": program, "us": us, "group": g, "function": f.replace(",", ";"), "share": s,
+             **{k: one[k] for k in ("sessions_lost", "unanswered", "echo_us", "other_pct")}}
+            for s, g, f in [*functions[:FUNCTIONS], *((s, g, "*") for g, s in groups)]]
+
+
+def loads_of(rows):
+    """load -> program -> (µs per reading, [(group, share)], [(share, group, function)])"""
+    out = {}
+    for x in rows:
+        _, groups, functions = out.setdefault(x["load"].replace(";", ","), {}).setdefault(x["program"], (x["us"], [], []))
+        if x["function"] == "*":
+            groups.append((x["group"], x["share"]))
+        else:
+            functions.append((x["share"], x["group"], x["function"]))
+    return out
+
+
+def next_step(rows):
+    """Of each load the program and the library that cost most, and what would change that."""
+    costs, steps = [], {}
+    for load, programs in loads_of(rows).items():
+        shares = sorted(((us * share / 100, program, group) for program, (us, groups, _) in programs.items() for group, share in groups), reverse=True)
+        spent = sum(us for us, _, _ in programs.values())
+        costs.append(f"{load}: " + ", ".join(f"{group} in the {PROGRAMS.get(program, program)} {us:.1f}" for us, program, group in shares[:2])
+                     + f" of {spent:.1f} µs")
+        for us, program, group in shares[:2]:
+            steps.setdefault(next_for(program, group, programs[program][2]), []).append(us / spent)
+    order = sorted(steps, key=lambda s: -sum(steps[s]))
+    return "What costs most, in CPU time per reading. " + "; ".join(costs) + ". Next, by what they take in all of these together: " + "; ".join(order) + "."
 
 
 def evidence(stage, args, rows):
     r = Result("bench-profile", "Where the time goes, by program and library", began=stage.began,
-               method=f"The load of bench-throughput for {args.seconds} s with perf sampling the CPU clock at {HERTZ} Hz in every program; functions are "
+               method=f"The load of bench-throughput for {args.seconds} s, with one lane and with both, and the processor alone on a log of {args.rows:,} "
+                      f"readings, with perf sampling the CPU clock at {HERTZ} Hz in every program; functions are "
                       "given to the library that their name is in. Shares are of the program's samples, so they add up to its CPU time.",
-               not_covered="Waiting: only time on a core is sampled. Inlined functions count for their caller.")
-    for key in dict.fromkeys((x["log"], x["per_datagram"], x["program"]) for x in rows):
-        groups = sorted(((x["share"], x["group"], x["us"]) for x in rows if (x["log"], x["per_datagram"], x["program"]) == key and x["function"] == "*"),
-                        reverse=True)
-        log, batch, program = key
-        r.figure(f"{log}, {batch} per datagram: {program}", ", ".join(f"{g} {s:.0f} %" for s, g, _ in groups[:5]) + f", of {groups[0][2]:.2f} µs per reading")
-    r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rows]), "µs of CPU time")
+               not_covered="Waiting: only time on a core is sampled. Inlined functions count for their caller. The processor's first tenths of a second.")
+    for load, programs in loads_of(rows).items():
+        for program, (us, groups, _) in programs.items():
+            r.figure(f"{load}: {PROGRAMS.get(program, program)}", told(us, groups))
+    rounds = list({x["load"]: x for x in rows}.values())
+    shortfalls(r, rounds)
+    r.figure("raw UDP echo, both sides", median([x["echo_us"] for x in rounds]), "µs of CPU time")
     r.figure("other work on the machine meanwhile, most", max(x["other_pct"] for x in rows), "% of all cores")
+    r.next_step = next_step(rows)
     if args.result:
         write_csv(r.raw_file(args.result, "csv"), rows)
     return r
