@@ -5,10 +5,12 @@
  *   kafka_range.c      positions outside the log: gone for good, or not
  *   kafka_skip.c       positions of a group over what has left the log
  *   kafka_appender.c   idempotent producer, verdicts
- *   kafka_reader.c     a consumer of named partitions: the reader, and what restores a processor's
- * state kafka_processor.c  group membership, restoring, poll kafka_txn.c        the transactional
- * producer: append, commit, abort kafka_watchdog.c   ends the process when a client call never
- * returns */
+ *   kafka_reader.c     a consumer of named partitions: the reader, and what restores a processor
+ *   kafka_processor.c  the processor as its caller sees it: open, poll, close
+ *   kafka_group.c      its consumer: group membership, rebalances, messages
+ *   kafka_restore.c    from an assignment to owned partitions
+ *   kafka_txn.c        the transactional producer: append, commit, abort
+ *   kafka_watchdog.c   ends the process when a client call never returns */
 #ifndef VG_LOG_KAFKA_H
 #define VG_LOG_KAFKA_H
 

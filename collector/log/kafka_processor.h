@@ -1,4 +1,5 @@
-/* The processor on Kafka: inside, shared by kafka_processor.c (group, restoring, poll),
+/* The processor on Kafka: inside, shared by kafka_processor.c (open, poll, close), kafka_group.c
+ * (the consumer in its group), kafka_restore.c (from an assignment to owned partitions),
  * kafka_range.c (positions outside the log) and kafka_txn.c (transactions). */
 #ifndef VG_LOG_KAFKA_PROCESSOR_H
 #define VG_LOG_KAFKA_PROCESSOR_H
@@ -51,6 +52,33 @@ struct vgi_kafka_processor {
 };
 
 bool vgi_kafka_owns(const struct vgi_kafka_processor *p, int32_t partition);
+/* NULL: not assigned to us. */
+struct vgi_kafka_part *vgi_kafka_part_of(struct vgi_kafka_processor *p, int32_t partition);
+/* The number of the input that reads `topic` (with prefix); input_count: none does. */
+size_t vgi_kafka_input_of(const struct vgi_kafka_processor *p, const char *topic);
+/* Forgets what the caller was told about the partitions. They may still be ours. */
+void vgi_kafka_untell(struct vgi_kafka_processor *p);
+
+/* ---- kafka_group.c ---- */
+
+enum vg_err vgi_kafka_group_join(struct vgi_kafka_processor *p, struct vg_error *err) VG_NODISCARD;
+/* Leaves the group and frees the consumer, if there is one. */
+void vgi_kafka_group_leave(struct vgi_kafka_processor *p);
+/* Serves the group and takes in up to `max` records of the inputs: into p->batch and `records`.
+ * Ends early at a rebalance, which changes p->phase. */
+enum vg_err vgi_kafka_group_fill(struct vgi_kafka_processor *p, int timeout_ms,
+                                 struct vg_dlog_record *records, size_t max,
+                                 struct vg_error *err) VG_NODISCARD;
+
+/* ---- kafka_restore.c ---- */
+
+/* VGI_ASSIGNED to VGI_RESTORING; VG_OK without that: not yet, call again. */
+enum vg_err vgi_kafka_restore_begin(struct vgi_kafka_processor *p,
+                                    struct vg_error *err) VG_NODISCARD;
+/* VGI_RESTORING to VGI_ACTIVE; VG_OK without that: not yet, call again. */
+enum vg_err vgi_kafka_restore_step(struct vgi_kafka_processor *p, int timeout_ms,
+                                   struct vg_error *err) VG_NODISCARD;
+void vgi_kafka_restore_drop(struct vgi_kafka_processor *p);
 
 /* ---- kafka_txn.c ---- */
 

@@ -1,0 +1,219 @@
+/* From an assignment to partitions that are owned: their committed positions, the ends of their
+ * inputs, their state.
+ *
+ * An assignment is not handed to the client until all three are known; until then nothing is
+ * fetched, and the group waits. The committed positions are asked for with stable offsets, so a new
+ * owner waits until the transaction of the one before has ended. State is read up to the end of the
+ * changelog as it stands after that. */
+#include "kafka_processor.h"
+#include "vigia/log.h"
+
+#define STEP_MS 100 /* a step of restoring may take this long even if the caller waits for less */
+
+void vgi_kafka_restore_drop(struct vgi_kafka_processor *p)
+{
+    vgi_kafka_scan_close(p->scan);
+    vgi_newest_free(p->table);
+    p->scan = NULL;
+    p->table = NULL;
+}
+
+/* Before the state is there, waiting is no error: the former owner's transaction is open, or a
+ * broker is away or just back and does not know its topics yet. Only what waiting cannot mend is
+ * told. */
+static enum vg_err wait_or_fail(const struct vgi_kafka_processor *p, enum vg_err rc,
+                                const struct vg_error *err)
+{
+    switch (rc) {
+    case VG_OK:
+    case VG_E_AGAIN:
+    case VG_E_TIMEOUT:
+        return VG_OK;
+    case VG_E_IO:
+    case VG_E_NOTFOUND:
+        vg_log_warn("log-restore-waits", "group=%s why=%s", p->group_id, VG_Q(err->text));
+        return VG_OK;
+    default:
+        return rc;
+    }
+}
+
+static rd_kafka_topic_partition_list_t *input_list(const struct vgi_kafka_processor *p)
+{
+    rd_kafka_topic_partition_list_t *list =
+        rd_kafka_topic_partition_list_new((int)(p->part_count * p->options.input_count));
+    for (size_t i = 0; i < p->part_count; i++) {
+        for (size_t j = 0; j < p->options.input_count; j++) {
+            rd_kafka_topic_partition_list_add(list, p->input_names[j], p->parts[i].partition)
+                ->offset = p->parts[i].next[j];
+        }
+    }
+    return list;
+}
+
+/* The committed positions; negative where the group has none yet. */
+static enum vg_err fetch_committed(struct vgi_kafka_processor *p, bool *known, struct vg_error *err)
+{
+    rd_kafka_topic_partition_list_t *list = input_list(p);
+    vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_committed", STEP_MS);
+    rd_kafka_resp_err_t code = rd_kafka_committed(p->consumer, list, STEP_MS);
+    vgi_kafka_watchdog_leave(p->watchdog);
+    for (int i = 0; i < list->cnt && code == RD_KAFKA_RESP_ERR_NO_ERROR; i++) {
+        const rd_kafka_topic_partition_t *tp = &list->elems[i];
+        code = tp->err;
+        vgi_kafka_part_of(p, tp->partition)->next[vgi_kafka_input_of(p, tp->topic)] = tp->offset;
+    }
+    rd_kafka_topic_partition_list_destroy(list);
+    *known = code == RD_KAFKA_RESP_ERR_NO_ERROR;
+    if (*known) {
+        return VG_OK;
+    }
+    return vgi_kafka_fail(p->k, err, code, "fetching committed offsets");
+}
+
+static void list_partitions(const struct vgi_kafka_processor *p, int32_t *partitions)
+{
+    for (size_t i = 0; i < p->part_count; i++) {
+        partitions[i] = p->parts[i].partition;
+    }
+}
+
+/* Checks the committed positions of one input against what the log holds; a new group starts at the
+ * earliest record. */
+static enum vg_err fetch_ends(struct vgi_kafka_processor *p, size_t input, struct vg_error *err)
+{
+    int32_t partitions[VG_DLOG_PARTITIONS_MAX] = {0};
+    int64_t begin[VG_DLOG_PARTITIONS_MAX] = {0}, end[VG_DLOG_PARTITIONS_MAX] = {0};
+    const char *name = p->input_names[input];
+    list_partitions(p, partitions);
+    enum vg_err rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count,
+                                       RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
+    if (rc == VG_OK) {
+        rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count, RD_KAFKA_OFFSET_SPEC_LATEST,
+                               end, err);
+    }
+    for (size_t i = 0; i < p->part_count && rc == VG_OK; i++) {
+        int64_t *next = &p->parts[i].next[input];
+        if (*next < 0) {
+            *next = begin[i];
+        }
+        const struct vgi_kafka_place at = {name, partitions[i], *next, begin[i], end[i]};
+        rc = vgi_kafka_in_log(p, &at, err);
+        p->parts[i].end[input] = end[i];
+    }
+    return rc;
+}
+
+static enum vg_err open_restore(struct vgi_kafka_processor *p, struct vg_error *err)
+{
+    struct vgi_kafka_scan_part scan[VG_DLOG_PARTITIONS_MAX];
+    int32_t partitions[VG_DLOG_PARTITIONS_MAX];
+    int64_t begin[VG_DLOG_PARTITIONS_MAX], end[VG_DLOG_PARTITIONS_MAX];
+    char name[VGI_KAFKA_NAME_MAX];
+    vgi_kafka_topic_name(p->k, p->options.state_topic, name);
+    list_partitions(p, partitions);
+    enum vg_err rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count,
+                                       RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
+    if (rc == VG_OK) {
+        rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count, RD_KAFKA_OFFSET_SPEC_LATEST,
+                               end, err);
+    }
+    if (rc != VG_OK) {
+        return rc;
+    }
+    for (size_t i = 0; i < p->part_count; i++) {
+        scan[i] = (struct vgi_kafka_scan_part){partitions[i], begin[i], end[i]};
+    }
+    p->table = vgi_newest_new();
+    if (p->table == NULL) {
+        return vg_fail(err, VG_E_NOMEM, "no memory for the state of group %s", p->group_id);
+    }
+    return vgi_kafka_scan_open(p->k, p->options.state_topic, scan, p->part_count, p->fd, &p->scan,
+                               err);
+}
+
+enum vg_err vgi_kafka_restore_begin(struct vgi_kafka_processor *p, struct vg_error *err)
+{
+    bool known = false;
+    enum vg_err rc = fetch_committed(p, &known, err);
+    if (rc != VG_OK || !known) {
+        return wait_or_fail(p, rc, err);
+    }
+    for (size_t j = 0; j < p->options.input_count && rc == VG_OK; j++) {
+        rc = fetch_ends(p, j, err);
+    }
+    if (rc == VG_OK && p->options.state_topic != VG_TOPIC_NONE) {
+        rc = open_restore(p, err);
+    }
+    if (rc != VG_OK) {
+        vgi_kafka_restore_drop(p);
+        return wait_or_fail(p, rc, err);
+    }
+    p->phase = VGI_RESTORING;
+    p->told = true;
+    for (size_t i = 0; i < p->part_count && p->options.calls.assigned != NULL; i++) {
+        p->options.calls.assigned(p->options.arg, p->parts[i].partition);
+    }
+    return VG_OK;
+}
+
+static void tell_state(void *arg, int32_t partition, struct vg_span key, struct vg_span value)
+{
+    const struct vgi_kafka_processor *p = arg;
+    if (p->options.calls.state != NULL) {
+        p->options.calls.state(p->options.arg, partition, key, value);
+    }
+}
+
+/* The first commit carries the positions alone: it shows that the group takes our transactions, and
+ * spares the first real one the delay of setting the coordinators up. */
+static enum vg_err restored(struct vgi_kafka_processor *p, struct vg_error *err)
+{
+    enum vg_err rc = vgi_kafka_txn_commit_now(p, err);
+    if (rc != VG_OK) {
+        return rc == VG_E_CONFLICT ? VG_OK : rc; /* the next poll starts over */
+    }
+    if (p->table != NULL) {
+        vgi_newest_each(p->table, tell_state, p);
+    }
+    vgi_kafka_restore_drop(p);
+    rd_kafka_topic_partition_list_t *list = input_list(p);
+    const rd_kafka_resp_err_t code = rd_kafka_assign(p->consumer, list);
+    rd_kafka_topic_partition_list_destroy(list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return vgi_kafka_fail(p->k, err, code, "taking up an assignment");
+    }
+    p->phase = VGI_ACTIVE;
+    for (size_t i = 0; i < p->part_count && p->options.calls.restored != NULL; i++) {
+        p->options.calls.restored(p->options.arg, p->parts[i].partition);
+    }
+    return VG_OK;
+}
+
+enum vg_err vgi_kafka_restore_step(struct vgi_kafka_processor *p, int timeout_ms,
+                                   struct vg_error *err)
+{
+    const int64_t until = vgi_now_ms() + (timeout_ms > STEP_MS ? timeout_ms : STEP_MS);
+    while (p->scan != NULL && !vgi_kafka_scan_caught_up(p->scan)) {
+        const int64_t left = until - vgi_now_ms();
+        if (left <= 0) {
+            return VG_OK;
+        }
+        rd_kafka_message_t *m = NULL;
+        enum vg_err rc = vgi_kafka_scan_poll(p->scan, (int)left, &m, err);
+        if (rc == VG_OK && m != NULL) {
+            struct vg_dlog_record r;
+            vgi_kafka_record(p->options.state_topic, m, &r);
+            rc = vgi_newest_set(p->table, r.partition, r.key, r.value);
+            rd_kafka_message_destroy(m);
+            if (rc != VG_OK) {
+                return vg_fail(err, rc, "no memory for the state of group %s", p->group_id);
+            }
+        }
+        if (rc != VG_OK) {
+            /* VG_E_RANGE is for the inputs: the state is read from its beginning at each start. */
+            return rc == VG_E_RANGE ? VG_E_IO : rc;
+        }
+    }
+    return restored(p, err);
+}
