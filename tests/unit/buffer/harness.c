@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -200,4 +201,72 @@ bool rows_on_card(struct rig *r, uint64_t value)
 {
     struct vg_buffer_stats s = stats(r);
     return s.rows[0] + s.rows[1] == value;
+}
+
+int rig_setup(void **state)
+{
+    struct rig *r = calloc(1, sizeof *r);
+    rig_init(r);
+    *state = r;
+    return 0;
+}
+
+int rig_teardown(void **state)
+{
+    rig_done(*state);
+    free(*state);
+    return 0;
+}
+
+bool evicted(struct rig *r, uint64_t value)
+{
+    return stats(r).evicted >= value;
+}
+
+bool gap_waits(struct rig *r, uint64_t value)
+{
+    return stats(r).rows[VG_BUFFER_URGENT] > value;
+}
+
+void expect_gap(struct rig *r, const char *text)
+{
+    struct vg_mono deadline = vg_mono_add_ms(vg_now_mono(r->clock), DEADLINE_MS);
+    while (vg_now_mono(r->clock).ns < deadline.ns) {
+        (void)fetch(r, VG_BUFFER_URGENT, 64);
+        for (size_t i = 0; i < r->count; i++) {
+            const struct vg_reading *x = &r->rows[i].reading;
+            if (x->event == VG_EVENT_GAP && strncmp(x->event_text, text, strlen(text)) == 0) {
+                assert_string_equal(x->sensor, "pi-1");
+                return;
+            }
+        }
+        settle(r, VG_BUFFER_URGENT, VG_BUFFER_DONE);
+    }
+    fail_msg("no gap event like: %s", text);
+}
+
+int64_t ask(struct rig *r, const char *sql)
+{
+    sqlite3 *db;
+    sqlite3_stmt *st;
+    assert_int_equal(sqlite3_open_v2(r->path, &db, SQLITE_OPEN_READWRITE, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+    int64_t v = sqlite3_column_int64(st, 0);
+    (void)sqlite3_finalize(st);
+    (void)sqlite3_close(db);
+    return v;
+}
+
+void run_sql(const char *path, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db,
+                                  "CREATE TEMP VIEW series AS WITH RECURSIVE n(value) AS (SELECT 1"
+                                  " UNION ALL SELECT value + 1 FROM n LIMIT 10000) SELECT * FROM n",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    (void)sqlite3_close(db);
 }

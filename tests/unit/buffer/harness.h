@@ -32,6 +32,9 @@ void rig_open(struct rig *r);
 enum vg_err rig_try_open(struct rig *r);
 void rig_close(struct rig *r);
 void rig_done(struct rig *r); /* closes and removes the folder */
+/* Of a test whose state is a rig. */
+int rig_setup(void **state);
+int rig_teardown(void **state);
 
 struct vg_reading normal(const char *sensor, double temperature);
 struct vg_reading smoke(const char *sensor);
@@ -49,6 +52,15 @@ bool routine_committed(struct rig *r, uint64_t value);
 bool is_fatal(struct rig *r, uint64_t value);
 bool disk_is_full(struct rig *r, uint64_t value);
 bool rows_on_card(struct rig *r, uint64_t value);
+bool evicted(struct rig *r, uint64_t value);
+bool gap_waits(struct rig *r, uint64_t value);
+/* Waits for a gap event in the urgent lane that begins like `text`; settles all it passes. */
+void expect_gap(struct rig *r, const char *text);
+/* The first number of the answer, from the file itself. */
+int64_t ask(struct rig *r, const char *sql);
+/* Changes the file itself. `series` stands for the numbers from 1 to 10,000 in a table of one
+ * column, `value`. */
+void run_sql(const char *path, const char *sql);
 int files_named(struct rig *r, const char *part);
 
 #endif
