@@ -1,73 +1,41 @@
 /* What is made of a client that has lost its place in the log, and of offsets that no broker told;
  * against the client's mock broker. */
-#include "../../../collector/log/kafka.h"
 #include "../../../collector/log/kafka_processor.h"
+#include "mock.h"
 
-#include <librdkafka/rdkafka_mock.h>
-#include <setjmp.h>
-#include <stdio.h>
 #include <stdlib.h>
 
-#include <cmocka.h>
-
-#define DEADLINE_MS   30000
 #define FETCH         1 /* API keys of Kafka's protocol */
 #define LIST_OFFSETS  2
-#define TOPIC         "vigia.readings"
 #define GROUP         "copy"
 #define UNKNOWN_GROUP "nobody"
 
-struct fx {
-    rd_kafka_t *owner;
-    rd_kafka_mock_cluster_t *cluster;
-    struct vg_dlog_conf conf;
-    void *log;
-};
-
-static void ok(enum vg_err rc, const struct vg_error *err)
-{
-    if (rc != VG_OK) {
-        fail_msg("%s: %s", vg_err_name(rc), err->text);
-    }
-}
-
 static int setup(void **state)
 {
-    struct vg_error err;
-    char text[200], url[256];
-    struct fx *fx = calloc(1, sizeof *fx);
-    fx->owner = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    fx->cluster = rd_kafka_mock_cluster_new(fx->owner, 1);
-    assert_non_null(fx->cluster);
-    assert_int_equal(rd_kafka_mock_topic_create(fx->cluster, TOPIC, 1, 1),
-                     RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_mock_group_initial_rebalance_delay_ms(fx->cluster, 0);
-    snprintf(url, sizeof url, "kafka:%s", rd_kafka_mock_cluster_bootstraps(fx->cluster));
-    assert_int_equal(vg_dlog_conf_default(url, &fx->conf), VG_OK);
-    ok(vgi_kafka_open(&fx->conf, "test", fx->conf.url + 6, 0, &fx->log, &err), &err);
-    *state = fx;
+    struct mock *m = calloc(1, sizeof *m);
+    mock_start(m, 1);
+    rd_kafka_mock_group_initial_rebalance_delay_ms(m->cluster, 0);
+    mock_open(m);
+    *state = m;
     return 0;
 }
 
 static int teardown(void **state)
 {
-    struct fx *fx = *state;
-    vgi_kafka_close(fx->log);
-    rd_kafka_mock_cluster_destroy(fx->cluster);
-    rd_kafka_destroy(fx->owner);
-    free(fx);
+    mock_stop(*state);
+    free(*state);
     return 0;
 }
 
 /* Whatever the client says of a request that got no answer, an offset that nobody told is none. */
 static void offsets_that_no_broker_told_are_asked_for_again(void **state)
 {
-    struct fx *fx = *state;
+    struct mock *m = *state;
     struct vg_error err;
     const int32_t partition = 0;
     int64_t end = -1;
-    rd_kafka_mock_push_request_errors(fx->cluster, LIST_OFFSETS, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
-    ok(vgi_kafka_offsets(fx->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
+    rd_kafka_mock_push_request_errors(m->cluster, LIST_OFFSETS, 1, RD_KAFKA_RESP_ERR__TRANSPORT);
+    ok(vgi_kafka_offsets(m->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
        &err);
     assert_int_equal(end, 0);
 }
@@ -76,21 +44,21 @@ static void offsets_that_no_broker_told_are_asked_for_again(void **state)
  * FENCED_LEADER_EPOCH (KIP-320). */
 static void a_leader_of_a_higher_epoch_is_found_at_once(void **state)
 {
-    struct fx *fx = *state;
+    struct mock *m = *state;
     struct vg_error err;
     const int32_t partition = 0;
     int64_t end = -1;
-    ok(vgi_kafka_offsets(fx->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
+    ok(vgi_kafka_offsets(m->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
        &err);
     end = -1;
-    assert_int_equal(rd_kafka_mock_partition_set_leader(fx->cluster, TOPIC, partition, 1),
+    assert_int_equal(rd_kafka_mock_partition_set_leader(m->cluster, TOPIC, partition, 1),
                      RD_KAFKA_RESP_ERR_NO_ERROR);
-    ok(vgi_kafka_offsets(fx->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
+    ok(vgi_kafka_offsets(m->log, TOPIC, &partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST, &end, &err),
        &err);
     assert_int_equal(end, 0);
 }
 
-static struct vgi_kafka_processor *open_active(struct fx *fx)
+static struct vgi_kafka_processor *open_active(struct mock *m)
 {
     struct vg_error err;
     struct vg_dlog_record r;
@@ -101,7 +69,7 @@ static struct vgi_kafka_processor *open_active(struct fx *fx)
                                                       .inputs = {VG_TOPIC_READINGS},
                                                       .input_count = 1,
                                                       .state_topic = VG_TOPIC_NONE};
-    ok(vgi_kafka_processor_open(fx->log, &options, &p, &err), &err);
+    ok(vgi_kafka_processor_open(m->log, &options, &p, &err), &err);
     const int64_t until = vgi_now_ms() + DEADLINE_MS;
     while (!vgi_kafka_processor_active(p)) {
         assert_true(vgi_now_ms() < until);
@@ -113,15 +81,15 @@ static struct vgi_kafka_processor *open_active(struct fx *fx)
 /* While a leader changes, the client may give up a place that is in the log. */
 static void a_lost_place_that_the_log_holds_asks_for_a_new_start(void **state)
 {
-    struct fx *fx = *state;
+    struct mock *m = *state;
     struct vg_error err;
     struct vg_dlog_record r;
     size_t n = 0;
-    struct vgi_kafka_processor *p = open_active(fx);
+    struct vgi_kafka_processor *p = open_active(m);
     enum vg_err rc = VG_OK;
     const int64_t until = vgi_now_ms() + DEADLINE_MS;
     /* Two: of an answer to the first fetch at the end, the client tells the end only. */
-    rd_kafka_mock_push_request_errors(fx->cluster, FETCH, 2, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
+    rd_kafka_mock_push_request_errors(m->cluster, FETCH, 2, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE,
                                       RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE);
     while (rc == VG_OK && vgi_now_ms() < until) {
         rc = vgi_kafka_poll(p, 100, &r, 1, &n, &err);
@@ -148,12 +116,12 @@ __wrap_rd_kafka_group_result_partitions(const rd_kafka_group_result_t *result)
 
 static void a_group_without_positions_is_not_found(void **state)
 {
-    struct fx *fx = *state;
+    struct mock *m = *state;
     struct vg_error err;
     no_list = true;
-    assert_int_equal(vgi_kafka_skip(fx->log, UNKNOWN_GROUP, NULL, NULL, &err), VG_E_NOTFOUND);
+    assert_int_equal(vgi_kafka_skip(m->log, UNKNOWN_GROUP, NULL, NULL, &err), VG_E_NOTFOUND);
     no_list = false;
-    assert_int_equal(vgi_kafka_skip(fx->log, UNKNOWN_GROUP, NULL, NULL, &err), VG_E_NOTFOUND);
+    assert_int_equal(vgi_kafka_skip(m->log, UNKNOWN_GROUP, NULL, NULL, &err), VG_E_NOTFOUND);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -1,51 +1,30 @@
 /* Verdicts of the appender when the broker refuses, stalls, or the producer breaks; against the
  * client's mock broker. */
 #include "../../../collector/log/kafka_appender.h"
+#include "mock.h"
 
-#include <librdkafka/rdkafka_mock.h>
 #include <poll.h>
-#include <setjmp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include <cmocka.h>
-
-#define DEADLINE_MS 30000
-#define PRODUCE     0 /* the API key of Kafka's protocol */
+#define PRODUCE 0 /* the API key of Kafka's protocol */
 
 struct fx {
-    rd_kafka_t *owner;
-    rd_kafka_mock_cluster_t *cluster;
-    struct vg_dlog_conf conf;
-    void *log, *appender;
+    struct mock mock;
+    void *appender;
     int durable, failed;
     struct vg_dlog_verdict last;
 };
 
-static void ok(enum vg_err rc, const struct vg_error *err)
-{
-    if (rc != VG_OK) {
-        fail_msg("%s: %s", vg_err_name(rc), err->text);
-    }
-}
-
 static int setup(void **state)
 {
     struct vg_error err;
-    char text[200], url[256];
     struct fx *fx = calloc(1, sizeof *fx);
-    fx->owner = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    fx->cluster = rd_kafka_mock_cluster_new(fx->owner, 1);
-    assert_non_null(fx->cluster);
-    assert_int_equal(rd_kafka_mock_topic_create(fx->cluster, "vigia.readings", 2, 1),
-                     RD_KAFKA_RESP_ERR_NO_ERROR);
-    snprintf(url, sizeof url, "kafka:%s", rd_kafka_mock_cluster_bootstraps(fx->cluster));
-    assert_int_equal(vg_dlog_conf_default(url, &fx->conf), VG_OK);
-    fx->conf.verdict_ms = 2000;
-    fx->conf.queue_max = 100;
-    ok(vgi_kafka_open(&fx->conf, "test", fx->conf.url + 6, 0, &fx->log, &err), &err);
-    ok(vgi_kafka_appender_open(fx->log, &fx->appender, &err), &err);
+    mock_start(&fx->mock, 2);
+    fx->mock.conf.verdict_ms = 2000;
+    fx->mock.conf.queue_max = 100;
+    mock_open(&fx->mock);
+    ok(vgi_kafka_appender_open(fx->mock.log, &fx->appender, &err), &err);
     *state = fx;
     return 0;
 }
@@ -56,9 +35,7 @@ static int teardown(void **state)
     if (fx->appender != NULL) {
         vgi_kafka_appender_close(fx->appender);
     }
-    vgi_kafka_close(fx->log);
-    rd_kafka_mock_cluster_destroy(fx->cluster);
-    rd_kafka_destroy(fx->owner);
+    mock_stop(&fx->mock);
     free(fx);
     return 0;
 }
@@ -109,7 +86,7 @@ static void await(struct fx *fx, int n)
 static void a_refusal_that_passes_ends_in_a_durable_verdict(void **state)
 {
     struct fx *fx = *state;
-    rd_kafka_mock_push_request_errors(fx->cluster, PRODUCE, 2,
+    rd_kafka_mock_push_request_errors(fx->mock.cluster, PRODUCE, 2,
                                       RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
                                       RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
     for (int i = 0; i < 10; i++) {
@@ -123,7 +100,8 @@ static void a_refusal_that_passes_ends_in_a_durable_verdict(void **state)
 static void a_refusal_that_stays_fails_and_says_that_nothing_is_stored(void **state)
 {
     struct fx *fx = *state;
-    rd_kafka_mock_push_request_errors(fx->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    rd_kafka_mock_push_request_errors(fx->mock.cluster, PRODUCE, 1,
+                                      RD_KAFKA_RESP_ERR_INVALID_RECORD);
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
     assert_int_equal(fx->failed, 1);
@@ -137,13 +115,13 @@ static void a_broker_that_is_gone_fails_within_the_verdicts_time(void **state)
     struct fx *fx = *state;
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
-    rd_kafka_mock_broker_set_down(fx->cluster, 1);
+    rd_kafka_mock_broker_set_down(fx->mock.cluster, 1);
     const int64_t from = vgi_now_ms();
     assert_int_equal(append(fx), VG_OK);
     await(fx, 2);
     assert_int_equal(fx->last.result, VG_E_TIMEOUT);
     assert_true(vgi_now_ms() - from < DEADLINE_MS);
-    rd_kafka_mock_broker_set_up(fx->cluster, 1);
+    rd_kafka_mock_broker_set_up(fx->mock.cluster, 1);
     assert_int_equal(append(fx), VG_OK);
     await(fx, 3);
     assert_int_equal(fx->last.result, VG_OK);
@@ -154,7 +132,7 @@ static void an_answer_that_does_not_come_leaves_it_open_whether_the_record_is_st
     struct fx *fx = *state;
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
-    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 10000);
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 10000);
     assert_int_equal(append(fx), VG_OK);
     await(fx, 2);
     assert_int_equal(fx->last.result, VG_E_TIMEOUT);
@@ -167,17 +145,17 @@ static void no_record_becomes_durable_before_an_earlier_one_that_timed_out(void 
     struct fx *fx = *state;
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
-    rd_kafka_mock_broker_set_down(fx->cluster, 1);
+    rd_kafka_mock_broker_set_down(fx->mock.cluster, 1);
     const int64_t from = vgi_now_ms();
     assert_int_equal(append(fx), VG_OK); /* offset 1 */
-    turn_until(fx, from + fx->conf.verdict_ms - 100);
+    turn_until(fx, from + fx->mock.conf.verdict_ms - 100);
     assert_int_equal(append(fx), VG_OK); /* offset 2, if the log keeps their order */
     await(fx, 2);
     assert_int_equal(fx->last.result, VG_E_TIMEOUT);
     assert_true(vgi_kafka_appender_holds(fx->appender, fx)); /* both may be stored yet */
     assert_false(vgi_kafka_appender_holds(fx->appender, state));
-    turn_until(fx, from + fx->conf.verdict_ms + 1100);
-    rd_kafka_mock_broker_set_up(fx->cluster, 1);
+    turn_until(fx, from + fx->mock.conf.verdict_ms + 1100);
+    rd_kafka_mock_broker_set_up(fx->mock.cluster, 1);
     await(fx, 3); /* durable or timed out, as fast as the client finds the broker again */
     assert_int_equal(append(fx), VG_OK);
     await(fx, 4);
@@ -191,8 +169,9 @@ static void no_record_becomes_durable_behind_one_that_was_refused(void **state)
     struct fx *fx = *state;
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
-    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 500);
-    rd_kafka_mock_push_request_errors(fx->cluster, PRODUCE, 1, RD_KAFKA_RESP_ERR_INVALID_RECORD);
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 500);
+    rd_kafka_mock_push_request_errors(fx->mock.cluster, PRODUCE, 1,
+                                      RD_KAFKA_RESP_ERR_INVALID_RECORD);
     const int64_t from = vgi_now_ms();
     assert_int_equal(append(fx), VG_OK);
     turn_until(fx, from + 200); /* it is on its way by now */
@@ -246,7 +225,7 @@ static void waiting_for_an_answer_costs_next_to_no_processor_time(void **state)
     struct fx *fx = *state;
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
-    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 1500);
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 1500);
     const int64_t from = vgi_now_ms();
     for (int i = 0; i < 20; i++) {
         assert_int_equal(append(fx), VG_OK);
@@ -261,7 +240,7 @@ static void waiting_for_an_answer_costs_next_to_no_processor_time(void **state)
     turn_until(fx, from + 1300);
     assert_in_range(cpu_ms() - used, 0, 100);
     assert_int_equal(fx->durable, 1);
-    rd_kafka_mock_broker_set_rtt(fx->cluster, 1, 0);
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 0);
     await(fx, 41);
 }
 
@@ -270,7 +249,7 @@ static void closing_tells_what_had_no_verdict(void **state)
     struct fx *fx = *state;
     assert_int_equal(append(fx), VG_OK);
     await(fx, 1);
-    rd_kafka_mock_broker_set_down(fx->cluster, 1);
+    rd_kafka_mock_broker_set_down(fx->mock.cluster, 1);
     for (int i = 0; i < 20; i++) {
         assert_int_equal(append(fx), VG_OK);
     }

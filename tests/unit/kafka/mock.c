@@ -1,0 +1,36 @@
+/* See mock.h. */
+#include "mock.h"
+
+#include <stdio.h>
+
+void ok(enum vg_err rc, const struct vg_error *err)
+{
+    if (rc != VG_OK) {
+        fail_msg("%s: %s", vg_err_name(rc), err->text);
+    }
+}
+
+void mock_start(struct mock *m, int partitions)
+{
+    char text[200], url[256];
+    m->owner = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
+    m->cluster = rd_kafka_mock_cluster_new(m->owner, 1);
+    assert_non_null(m->cluster);
+    assert_int_equal(rd_kafka_mock_topic_create(m->cluster, TOPIC, partitions, 1),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    snprintf(url, sizeof url, "kafka:%s", rd_kafka_mock_cluster_bootstraps(m->cluster));
+    assert_int_equal(vg_dlog_conf_default(url, &m->conf), VG_OK);
+}
+
+void mock_open(struct mock *m)
+{
+    struct vg_error err;
+    ok(vgi_kafka_open(&m->conf, "test", m->conf.url + 6, 0, &m->log, &err), &err);
+}
+
+void mock_stop(struct mock *m)
+{
+    vgi_kafka_close(m->log);
+    rd_kafka_mock_cluster_destroy(m->cluster);
+    rd_kafka_destroy(m->owner);
+}

@@ -1,0 +1,33 @@
+/* The client's mock broker, one node with one topic, and a log opened on it. */
+#ifndef VIGIA_TEST_KAFKA_MOCK_H
+#define VIGIA_TEST_KAFKA_MOCK_H
+
+#include "../../../collector/log/kafka.h"
+
+#include <librdkafka/rdkafka_mock.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#define TOPIC       "vigia.readings"
+#define DEADLINE_MS 30000
+
+struct mock {
+    rd_kafka_t *owner;
+    rd_kafka_mock_cluster_t *cluster;
+    struct vg_dlog_conf conf; /* the defaults; change them between mock_start and mock_open */
+    void *log;
+};
+
+/* Fails the test with the error's text. */
+void ok(enum vg_err rc, const struct vg_error *err);
+
+void mock_start(struct mock *m, int partitions);
+void mock_open(struct mock *m);
+/* Closes the log and ends the broker. */
+void mock_stop(struct mock *m);
+
+#endif
