@@ -115,7 +115,8 @@ function(vigia_program name)
 endfunction()
 
 # What a test of a build with sanitizers is started through: it fails for a report of any process. Such a build is slower: so
-# many times the limit that is written beside the test.
+# many times the limit that is written beside the test, and so many times what a test waits for something that must come
+# (tests/support/patience.py, the same as a macro in C; never what the product promises in seconds).
 set(VIGIA_TEST_LAUNCHER "")
 set(VIGIA_TEST_PATIENCE 1)
 if(VIGIA_SANITIZE AND NOT VIGIA_FUZZ)
@@ -128,7 +129,8 @@ function(vigia_test name)
   cmake_parse_arguments(M "" "TIMEOUT" "SRCS;DEPS;LIBS;LABELS;ARGS" ${ARGN})
   add_executable(${name} ${M_SRCS})
   target_link_libraries(${name} PRIVATE vigia_flags ${M_DEPS} ${M_LIBS} vgdep::cmocka)
-  target_compile_definitions(${name} PRIVATE VIGIA_SOURCE_DIR="${CMAKE_SOURCE_DIR}" VIGIA_BINARY_DIR="${CMAKE_BINARY_DIR}")
+  target_compile_definitions(${name} PRIVATE VIGIA_SOURCE_DIR="${CMAKE_SOURCE_DIR}" VIGIA_BINARY_DIR="${CMAKE_BINARY_DIR}"
+    VIGIA_TEST_PATIENCE=${VIGIA_TEST_PATIENCE})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   if(VIGIA_TEST_LAUNCHER)
     add_test(NAME ${name} COMMAND ${VIGIA_TEST_LAUNCHER} $<TARGET_FILE:${name}> ${M_ARGS})
@@ -150,6 +152,7 @@ function(vigia_test_helper name)
   cmake_parse_arguments(M "" "" "SRCS;DEPS;LIBS" ${ARGN})
   add_executable(${name} ${M_SRCS})
   target_link_libraries(${name} PRIVATE vigia_flags ${M_DEPS} ${M_LIBS})
+  target_compile_definitions(${name} PRIVATE VIGIA_TEST_PATIENCE=${VIGIA_TEST_PATIENCE})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
 endfunction()
 
@@ -165,7 +168,7 @@ function(vigia_script_test name)
   math(EXPR M_TIMEOUT "${M_TIMEOUT} * ${VIGIA_TEST_PATIENCE}")
   add_test(NAME ${name} COMMAND ${VIGIA_TEST_LAUNCHER} ${M_COMMAND} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${M_TIMEOUT} SKIP_RETURN_CODE 77 LABELS "${M_LABELS}"
-    ENVIRONMENT "VIGIA_BINARY_DIR=${CMAKE_BINARY_DIR};VIGIA_SOURCE_DIR=${CMAKE_SOURCE_DIR}")
+    ENVIRONMENT "VIGIA_BINARY_DIR=${CMAKE_BINARY_DIR};VIGIA_SOURCE_DIR=${CMAKE_SOURCE_DIR};VIGIA_TEST_PATIENCE=${VIGIA_TEST_PATIENCE}")
 endfunction()
 
 # Writes <build>/house.txt: one line per module and arrow, as configured. docs/architecture.md is drawn from it.

@@ -412,6 +412,22 @@ class Suite(unittest.TestCase):
                 self.suite.gcov(root / "build")
 
 
+class Patience(unittest.TestCase):
+    """How long tests wait for what must come: tests/support/patience.py."""
+
+    def waits(self, **environment):
+        out = subprocess.run([sys.executable, "-c", "import rig; print(rig.PATIENCE_S)"], cwd=HERE.parent / "integration/edge", capture_output=True, text=True,
+                             env={**{k: v for k, v in os.environ.items() if k != "VIGIA_TEST_PATIENCE"}, "VIGIA_BINARY_DIR": "/nowhere", **environment})
+        return out.stdout.strip() or out.stderr.strip().splitlines()[-1]
+
+    def test_what_must_come_is_waited_for_longer_only_where_the_build_says_so(self):
+        self.assertEqual((self.waits(), self.waits(VIGIA_TEST_PATIENCE="1"), self.waits(VIGIA_TEST_PATIENCE="6")), ("60", "60", "360"))
+
+    def test_a_patience_that_is_none_is_refused(self):
+        for text in ("", "0", "101", "1.5", "many"):
+            self.assertEqual(self.waits(VIGIA_TEST_PATIENCE=text), f"VIGIA_TEST_PATIENCE is '{text}', accepted: 1 to 100")
+
+
 def alive(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

@@ -9,7 +9,7 @@
 
 #include <sys/types.h>
 
-#define WORLD_DEADLINE_MS 60000
+#define WORLD_DEADLINE_MS (60000 * VIGIA_TEST_PATIENCE) /* for what must come */
 #define WORLD_EVENTS_MAX  4096
 #define WORLD_TEXT_MAX    160
 

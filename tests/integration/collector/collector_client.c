@@ -20,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-#define WAIT_MS  25000
+#define WAIT_MS  (25000 * VIGIA_TEST_PATIENCE)
 #define BODY_MAX 1400
 
 struct client {

@@ -22,6 +22,7 @@ import unittest
 import urllib.error
 import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+from patience import PATIENCE  # noqa: E402
 from ports import free_port  # noqa: E402
 
 BIN = os.environ["VIGIA_BINARY_DIR"]
@@ -30,25 +31,25 @@ FIXTURE = f"{BIN}/tests/collector_fixture"
 KEY = "0123456789abcdef0123456789abcdef"  # as text: what Debian's clients can be given
 OTHER_KEY = "fedcba9876543210fedcba9876543210"
 SENML_JSON, SENML_CBOR, JSON = 110, 112, 50
-DEADLINE = 30
+DEADLINE = 30 * PATIENCE  # longer than the fixture's client waits for one answer
 KAFKA = os.environ.get("VIGIA_KAFKA")
 PARTITIONS = 2 if KAFKA else 1
 BROKER = f"{os.environ.get('VIGIA_SOURCE_DIR', '.')}/tests/support/kafka/broker"
 
 
-def until(what, condition, seconds=DEADLINE):
-    """Waits for a condition; how long it took."""
+def until(what, condition, seconds=DEADLINE, told=lambda: ""):
+    """Waits for a condition; how long it took. `told`: what to say where it does not come."""
     start = time.monotonic()
     while True:
         if condition():
             return time.monotonic() - start
         if time.monotonic() - start > seconds:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {seconds} s: {what}{told()}")
         time.sleep(0.01)
 
 
 def fixture(*args, prefix="vigia."):
-    done = subprocess.run([FIXTURE, *map(str, args)], capture_output=True, text=True, timeout=60,
+    done = subprocess.run([FIXTURE, *map(str, args)], capture_output=True, text=True, timeout=60 * PATIENCE,
                           env={**os.environ, "FIXTURE_PREFIX": prefix})
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -121,12 +122,12 @@ class House:
     def ready(self):
         assert self.collector.poll() is None, self.lines()
         try:
-            return urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=5).status == 200
+            return urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/readyz", timeout=5 * PATIENCE).status == 200
         except (urllib.error.URLError, OSError):
             return False
 
     def metric(self, name):
-        text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5).read().decode()
+        text = urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5 * PATIENCE).read().decode()
         found = re.search(rf"^vigia_collector_{re.escape(name)} (\S+)$", text, re.M)
         return float(found.group(1))
 
@@ -353,7 +354,9 @@ class Answers(unittest.TestCase):
         until("not ready while the log fails", lambda: not house.ready())
         slow.release()
         # A broker that was away is found again in its own time; meanwhile a device is told 5.03 and sends again.
-        until("a reading is durable again", lambda: client.post(SMOKE, queries=identity(1, "u", 2))[0] == "2.04")
+        answers = []
+        until("a reading is durable again", lambda: answers.append(client.post(SMOKE, queries=identity(1, "u", 2))[0]) or answers[-1] == "2.04",
+              told=lambda: f"; its answers: {' '.join(answers[-20:])}; the collector:\n{house.lines()[-3000:]}")
         until("ready again", house.ready)
         self.assertEqual({r["seq"] for r in house.readings()}, {1, 2})
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "support"))
+from patience import PATIENCE  # noqa: E402
 from ports import free_port  # noqa: E402
 
 BINARY_DIR = os.environ["VIGIA_BINARY_DIR"]
@@ -22,7 +23,7 @@ FLEET = os.path.join(BINARY_DIR, "bin", "vigia-fleet")
 COLLECTOR = os.path.join(BINARY_DIR, "bin", "vigia-collector")
 FIXTURE = os.path.join(BINARY_DIR, "tests", "collector_fixture")
 PSK = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-PATIENCE_S = 60
+PATIENCE_S = 60 * PATIENCE
 
 
 def wait_for(what, condition, patience=PATIENCE_S):

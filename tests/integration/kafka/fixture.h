@@ -13,7 +13,8 @@
 
 #include <cmocka.h>
 
-#define DEADLINE_MS 60000 /* how long a test waits for something that must come */
+/* How long a test waits for something that must come. */
+#define DEADLINE_MS (60000 * VIGIA_TEST_PATIENCE)
 
 struct fx {
     struct vg_dlog_conf conf;
