@@ -4,7 +4,7 @@
   udp_proxy.py --to HOST:PORT [--listen HOST:PORT] [--seed N] [--loss P] [--dup P] [--corrupt P] [--reorder P]
                [--delay MS[..MS]] [--rebind N [--rebind-after M]] [--for SECONDS]
 
-Prints "listening PORT" at once and a JSON line of counts when it ends (SIGTERM, --for, or end of standard input with
+Prints "listening PORT" at once and a JSON line of counts when it ends (SIGTERM, SIGINT, SIGHUP, --for, or end of standard input with
 --stdin). Probabilities are parts of 1 and apply to both directions. --reorder holds a datagram back until the next one
 in its direction has passed (at most 200 ms). --rebind N sends every N datagrams of a client from a new source port, as
 a forgetful NAT would, from the client's datagram M on (a handshake knows no Connection ID yet: it takes 3); answers to
@@ -45,7 +45,7 @@ class UdpProxy:
         self.to, self.loss, self.dup, self.corrupt, self.reorder = to, loss, dup, corrupt, reorder
         self.delay_ms, self.rebind, self.rebind_after = delay_ms, rebind, rebind_after
         self.blackhole = False
-        self.counts = dict(up=0, down=0, lost=0, duplicated=0, corrupted=0, reordered=0, rebound=0, blackholed=0)
+        self.counts = dict(up=0, down=0, lost=0, duplicated=0, corrupted=0, reordered=0, delayed=0, rebound=0, blackholed=0)
         self._random = random.Random(seed)
         self._front = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._front.bind(listen)
@@ -126,6 +126,7 @@ class UdpProxy:
         if wait == 0:
             self._deliver(client, direction, data)
             return
+        self.counts["delayed"] += 1
         self._order += 1
         heapq.heappush(self._later, (time.monotonic() + wait, self._order, client, direction, data))
 
@@ -199,7 +200,7 @@ def _endpoint(text):
 
 
 def main():
-    p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    p = argparse.ArgumentParser(description=__doc__.splitlines()[0], allow_abbrev=False)
     p.add_argument("--to", required=True, type=_endpoint)
     p.add_argument("--listen", default=("127.0.0.1", 0), type=_endpoint)
     p.add_argument("--seed", type=int, default=1)
@@ -213,7 +214,7 @@ def main():
     a = p.parse_args()
     low, _, high = a.delay.partition("..")
     done = threading.Event()
-    for sig in (signal.SIGTERM, signal.SIGINT):
+    for sig in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(sig, lambda *_: done.set())
     with UdpProxy(a.to, a.listen, a.seed, a.loss, a.dup, a.corrupt, a.reorder, (float(low), float(high or low)),
                   a.rebind, a.rebind_after) as proxy:
