@@ -21,7 +21,7 @@ class Run:
     """Two sensors of one agent: one tells a motion and OK, one three strikes of smoke, then OK, then a strike that comes to nothing."""
 
     def __init__(self):
-        self.ledger, self.readings, self.alarms, self.kills, self.kept, self.clock, self.setbacks = [], [], [], [], [], [], []
+        self.ledger, self.readings, self.alarms, self.kills, self.kept, self.clock, self.pauses = [], [], [], [], [], [], []
         self.seen = None  # what another reader saw; None: --seen is not given
         self.seq = {"u": 0, "r": 0}
         self.arguments = []
@@ -81,7 +81,7 @@ class Run:
     def judged(self):
         with tempfile.TemporaryDirectory() as folder:
             paths = {}
-            for name in ("ledger", "readings", "alarms", "kills", "kept", "clock", "setbacks", "seen"):
+            for name in ("ledger", "readings", "alarms", "kills", "kept", "clock", "pauses", "seen"):
                 if getattr(self, name) is None:
                     continue
                 paths[name] = os.path.join(folder, name)
@@ -231,6 +231,18 @@ def a_gap_excuses_no_more_than_it_tells(run):
     assert lost_with(run, f"full lane=r count=1 store={STORE} seq=5-6") == (2, 1)
 
 
+def a_gap_of_an_agent_that_was_never_full_excuses_nothing(run):
+    run.arguments = ["--full", "pi-2"]
+    assert lost_with(run, f"full lane=r count=1 store={STORE} seq=5-5") == (2, 0)
+    figures = run.judged()["figures"]
+    assert figures["gap events of agents that were never full"] == 1, figures
+    run.arguments = ["--full"]
+    assert run.judged()["counts"]["lost"] == 2
+    run.arguments = ["--full", "pi-2", "pi-1"]
+    out = run.judged()
+    assert out["counts"]["lost"] == 0 and out["figures"]["gap events of agents that were never full"] == 0, out
+
+
 def a_gap_that_tells_no_count_is_found_and_excuses_nothing(run):
     assert lost_with(run, "full") == (2, 0)
     assert kinds(run)["changed"] == 1
@@ -298,7 +310,7 @@ def a_reading_received_before_it_was_said_is_found(run):
 def a_clock_step_that_is_known_explains_a_time(run):
     run.clock += [{"device": "pi-1", "wall_ms": START + 5500, "offset_ms": 3000}, {"device": "pi-1", "wall_ms": START + 6500, "offset_ms": 0}]
     run.reading("hall-1", 6000)["value"]["time_ms"] += 3000
-    assert kinds(run) == {}
+    assert kinds(run) == {} and run.judged()["figures"]["stored with the time of a wrong clock"] == 1
     run.reading("hall-1", 9000)["value"]["time_ms"] += 3000
     assert kinds(run) == {"wrong time": 1}
 
@@ -419,14 +431,28 @@ def an_alarm_that_no_other_reader_saw_is_late(run):
     assert kinds(run) == {"late": 1}
 
 
-def a_setback_begins_a_wait_anew_and_is_counted(run):
+def a_pause_does_not_count_in_a_wait_and_no_more_than_it_takes(run):
     raised = run.alarm("raised", "hall-1:motion:1")  # its reading was received at 2105 ms
     raised["append_ms"] = START + 4000
     run.arguments = ["--late-ms", "1000"]
-    for setbacks, late in (((), 1), ((2500, 3100), 0), ((2500,), 1), ((3200,), 1), ((2000,), 1)):
-        run.setbacks = [{"wall_ms": START + at} for at in setbacks]
+    for pauses, late in (((), 1), (((2500, 3396),), 0), (((2500, 3394),), 1), (((1000, 3005),), 0), (((1000, 2900),), 1),
+                         (((2500, 3000), (3100, 3500)), 0), (((2500, 3000), (2600, 3000)), 1),
+                         (((3106, 9000),), 1), (((900, 2000), (3900, 4000)), 1)):
+        run.pauses = [{"begin_ms": START + begin, "end_ms": START + end} for begin, end in pauses]
         out = run.judged()
-        assert out["counts"]["late"] == late and out["figures"]["excused: alarms late only because of setbacks"] == 1 - late, (setbacks, out)
+        assert out["counts"]["late"] == late and out["figures"]["excused: alarms late only because of pauses"] == 1 - late, (pauses, out)
+    run.pauses = [{"begin_ms": START + 2500, "end_ms": START + 3500}]
+    figures = run.judged()["figures"]  # the other alarm raised had no pause
+    assert figures["longest wait allowed for an alarm, ms"] == 2000 and figures["wait allowed for an alarm, mean ms"] == 1500, figures
+
+
+def many_short_pauses_excuse_no_long_wait(run):
+    """A processor that is killed every second, and one that hangs besides: being killed again and again excuses no hanging."""
+    run.alarm("raised", "hall-1:motion:1")["append_ms"] = START + 30_000
+    run.end_ms = START + 60_000
+    run.arguments = ["--late-ms", "4000"]
+    run.pauses = [{"begin_ms": START + at, "end_ms": START + at + 100} for at in range(0, 30_000, 1000)]
+    assert kinds(run) == {"late": 1}
 
 
 def a_wait_begins_with_the_delivery_that_raised(run):
@@ -451,6 +477,7 @@ def where_a_collectors_clock_is_wrong_a_wait_counts_from_the_sight_of_its_readin
     for event in ("raised", "cleared"):
         run.alarm(event, "hall-1:motion:1")["value"].update(first_ms=reading["received_ms"], raised_ms=reading["received_ms"])
     assert kinds(run) == {"late": 1}, run.judged()["problems"]
+    assert run.judged()["figures"]["received by a wrong clock before they were said"] == 0
     run.clock = [{"device": "collector-1", "wall_ms": START + 1000, "offset_ms": -900}]
     assert kinds(run) == {}
 
@@ -488,7 +515,8 @@ def an_empty_ledger_proves_nothing(run):
 def wrong_arguments_are_refused(run):
     del run
     for words, needle in (([], "required"), (["--ledger", "no-such", "--readings", "no-such"], "no-such"),
-                          (["--ledger", "x", "--readings", "x", "--bogus"], "bogus")):
+                          (["--ledger", "x", "--readings", "x", "--bogus"], "bogus"),
+                          (["--ledger", "x", "--readings", "x", "--late", "5"], "--late")):
         done = subprocess.run([HERE / "check", *words], capture_output=True, text=True, timeout=60)
         assert done.returncode == 2 and needle in done.stderr, (words, done)
 

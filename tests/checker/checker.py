@@ -58,6 +58,9 @@ class Verdict:
     oldest_excused_ms: int = 0   # of those that a kill excuses: the longest time that one had been said before it
     most_excused: int = 0        # by one kill
     device_events: int = 0   # alive, gap, storage, clock
+    gaps_of_others: int = 0  # gap events of agents that cannot have been full; they excuse nothing
+    wrong_clock: int = 0     # stored with a time that only a wrong clock of the agent explains
+    early: int = 0           # received before they were said, by a collector's clock that was wrong
     heartbeats: int = 0
     delays_ms: list = field(default_factory=list)  # from said to received, of those stored
     problems: list = field(default_factory=list)
@@ -187,8 +190,8 @@ class _Gaps:
 class _Records:
     """The log's side: each identity once, in the log's order."""
 
-    def __init__(self, records, verdict):
-        self.verdict = verdict
+    def __init__(self, records, verdict, full=None):
+        self.verdict, self.full = verdict, full
         self.by_identity = {}
         self.stamped = defaultdict(list)  # (sensor, at) -> values
         self.oks = defaultdict(list)      # sensor -> values
@@ -224,7 +227,9 @@ class _Records:
         self.devices[value["sensor"]].add(value["device"])
         if any(name in value for name in EVENTS):
             self.verdict.device_events += 1
-            if "gap" in value and not self.gaps.add(value["device"], str(value["gap"])):
+            if "gap" in value and self.full is not None and value["device"] not in self.full:
+                self.verdict.gaps_of_others += 1
+            elif "gap" in value and not self.gaps.add(value["device"], str(value["gap"])):
                 self.say("changed", f"a gap event of {value['device']} that tells no lane, count and store: {value['gap']}")
         elif value.get("ok"):
             self.oks[value["sensor"]].append(value)
@@ -251,15 +256,16 @@ class _Records:
                 yield device, store, lane, sorted(missing)
 
 
-def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=None, start_ms=None, clocks=None, kept=()):
+def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=None, start_ms=None, clocks=None, kept=(), full=None):
     """`kills`: (wall time in ms at which an agent was killed, its sensors as a predicate), and where that kill's windows are known, the
     two of them, routine and urgent. `window_ms`: what a kill may cost, the
     agent's group of 1 s and the commit itself; `urgent_window_ms`: the commit of an urgent reading alone. `start_ms`: when the story
-    began (default: what the ledger shows). `kept`: identities that a killed agent's card held; each must be in the log."""
+    began (default: what the ledger shows). `kept`: identities that a killed agent had committed; each must be in the log. `full`: the
+    devices whose gap events excuse readings (default: all)."""
     verdict = Verdict(sent=len(ledger))
     clocks = clocks or Clocks()
     urgent_window_ms = window_ms if urgent_window_ms is None else urgent_window_ms
-    log = _Records(records, verdict)
+    log = _Records(records, verdict, full)
     if start_ms is None:
         start_ms = min((line["wall_ms"] - line["at"] for line in ledger), default=0)
     true_ms = lambda line: start_ms + line["at"]
@@ -295,7 +301,7 @@ def check_readings(ledger, records, kills=(), window_ms=1500, urgent_window_ms=N
     for row in kept:
         who = (row["device"], row["store"], row["lane"], row["seq"])
         if who not in log.by_identity:
-            log.say("lost", f"{who} was on the card of its agent when that was killed")
+            log.say("lost", f"{who} was committed on the card of its agent before that was killed")
     return verdict
 
 
@@ -312,6 +318,7 @@ def _check_value(log, line, value, true_ms, clocks):
         delay = value["received_ms"] - line["wall_ms"]
     if delay < -clocks.reach_ms:
         log.say("wrong time", f"{where}: received {-delay} ms before it was said")
+    log.verdict.early += delay < -RECEIVED_TOLERANCE_MS
     log.verdict.delays_ms.append(max(0, delay))
     if value.get("quality") != "synced":
         return
@@ -319,6 +326,7 @@ def _check_value(log, line, value, true_ms, clocks):
               for offset in clocks.in_force(value["device"], true_ms, value["received_ms"] + clocks.reach_ms))
     if off > TIME_TOLERANCE_MS:
         log.say("wrong time", f"{where}: stored with a time {off} ms away from it")
+    log.verdict.wrong_clock += abs(value["time_ms"] - true_ms) > TIME_TOLERANCE_MS
 
 
 def _judge_lost(log, lost, kills, window_ms, urgent_window_ms, said_ms):

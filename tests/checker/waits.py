@@ -9,8 +9,9 @@ from checker import identity, problem
 
 @dataclass
 class Waits:
-    set_back: int = 0  # alarms that waited longer than the bound, and no longer than that after a setback
+    paused: int = 0  # alarms that waited longer than the bound, and no longer than that with the pauses
     took_ms: list = field(default_factory=list)
+    allowed_ms: list = field(default_factory=list)  # how long each might have waited
     problems: list = field(default_factory=list)
 
 
@@ -27,21 +28,33 @@ class Seen:
         return self.at.get((topic, record["partition"], record["offset"]))
 
 
-def _deadline(begin_ms, late_ms, setbacks):
-    """The wait begins anew with each setback that comes before its end."""
+def merged(pauses):
+    """Pauses in order, those together that overlap."""
+    out = []
+    for begin, end in sorted(pauses):
+        if out and begin <= out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((begin, end))
+    return out
+
+
+def _deadline(begin_ms, late_ms, pauses):
+    """What of a pause falls into the wait does not count."""
     deadline = begin_ms + late_ms
-    for at in setbacks:
-        if begin_ms < at <= deadline:
-            deadline = at + late_ms
+    for begin, end in pauses:
+        if begin >= deadline:
+            break
+        deadline += max(0, end - max(begin, begin_ms))
     return deadline
 
 
-def check_waits(records, alarms, late_ms=None, seen=None, setbacks=(), by_sight=False):
-    """`late_ms`: the longest wait (default: none is too long). `seen`: a Seen. `setbacks`: moments that begin a wait anew, such as the
-    kill of the processor that had the reading. `by_sight`: the collectors' clocks are wrong, so a wait counts from when another reader
+def check_waits(records, alarms, late_ms=None, seen=None, pauses=(), by_sight=False):
+    """`late_ms`: the longest wait (default: none is too long). `seen`: a Seen. `pauses`: (begin, end) of
+    times in which no alarm can be told, whatever the processor does; they do not count. `by_sight`: the collectors' clocks are wrong, so a wait counts from when another reader
     saw the reading itself. A reading may be delivered again with another time, when its device has set its clock meanwhile: the wait
     begins with the first delivery that has the time of the alarm, or with the first one."""
-    out, seen, setbacks = Waits(), seen or Seen(), sorted(setbacks)
+    out, seen, pauses = Waits(), seen or Seen(), merged(pauses)
     begins = {}
     for record in records:
         value = record["value"]
@@ -60,10 +73,13 @@ def check_waits(records, alarms, late_ms=None, seen=None, setbacks=(), by_sight=
             out.problems.append(problem("late", f"another reader did not see {what}{event['alarm_id']}"))
             continue
         out.took_ms.append(max(0, at - begin))
-        if late_ms is None or at <= begin + late_ms:
+        if late_ms is None:
             continue
-        if at <= _deadline(begin, late_ms, setbacks):
-            out.set_back += 1
-        else:
-            out.problems.append(problem("late", f"{event['alarm_id']} was seen {at - begin} ms after its reading was received"))
+        deadline = _deadline(begin, late_ms, pauses)
+        out.allowed_ms.append(deadline - begin)
+        if at > deadline:
+            out.problems.append(problem("late", f"{event['alarm_id']} was seen {at - begin} ms after its reading was received; "
+                                        f"{deadline - begin} ms are allowed"))
+        elif at > begin + late_ms:
+            out.paused += 1
     return out

@@ -5,8 +5,8 @@ On each core a process of its own syncs a small file four times a second, once g
 longer than STILL_MS. The first kind waits for the file system's journal, the second only for the device to empty its cache; under
 load a queue of the device, of which each core may have one, may let the second kind wait for up to 5 s while the first gets through
 (Linux, block/blk-flush.c). An agent that is killed while its sync is held so cannot have committed what it heard since then, and no alarm is
-stored before the disk goes on: so that time is no one's fault, is added to what a kill may cost and to what an alarm may take, and is
-told.
+stored before the disk goes on: so that time is no one's fault, does not count in what a kill may cost and in what an alarm may take
+(bounds.py), and is told.
 """
 import json
 import os
@@ -85,14 +85,6 @@ class DiskWatch:
             self.looks = min(looks) if len(looks) == len(self.processes) else 0
             self.stills = merged(stills)
         self.processes = []
-
-    def stood_still_ms(self, at_ms, before_ms):
-        """For how long before `at_ms` it had stood still, then or less than `before_ms` ago."""
-        return max((at_ms - begin for begin, end in self.stills if begin <= at_ms <= end + before_ms), default=0)
-
-    def moments(self):
-        """Moments of all these times, near to each other, and their ends."""
-        return sorted(at for begin, end in self.stills for at in (*range(begin, end, STILL_MS), end))
 
 
 if __name__ == "__main__":

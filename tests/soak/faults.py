@@ -90,16 +90,21 @@ WEATHER = (  # what a network can be, and how often
     (1, "corrupting", {"corrupt": 0.3}),
     (1, "blackhole", {"blackhole": True}),
 )
+HARM = {"lost": "datagrams lost", "duplicated": "datagrams duplicated", "reordered": "datagrams reordered", "corrupted": "datagrams corrupted",
+        "delayed": "datagrams delayed", "rebound": "new source ports", "blackholed": "datagrams into a blackhole"}
 CLEAR = {"loss": 0.0, "dup": 0.0, "reorder": 0.0, "corrupt": 0.0, "delay_ms": (0, 0), "rebind": 0, "rebind_after": 0, "blackhole": False}
 
 
 def network(_, world, done):
-    """Each way to a collector has its own weather, which changes every few seconds."""
-    rng = random.Random(f"{world.args.seed}/net")
+    """Each way to a collector has its own weather, which changes every few seconds; none is left out for long."""
+    rng, deck = random.Random(f"{world.args.seed}/net"), []
     while True:
         yield rng.uniform(0.5, 3.0)
         proxy = rng.choice(world.proxies)
-        _, name, settings = rng.choices(WEATHER, [w[0] for w in WEATHER])[0]
+        if not deck:
+            deck = [weather for weather in WEATHER for _ in range(weather[0])]
+            rng.shuffle(deck)
+        _, name, settings = deck.pop()
         for key, value in {**CLEAR, **settings}.items():
             setattr(proxy, key, value)
         world.note("acts", wall_ms=now_ms(), act=f"network {name}", what=f"way-{world.proxies.index(proxy) + 1}", kind="network")
@@ -117,6 +122,12 @@ SPEAK_S = 30  # in which an agent that has begun says something
 COLLECTOR_STEPS_MS = (-20_000, -2_000, 2_000, 20_000)  # less than what the processor takes for a wrong clock
 
 
+def one_is_not_behind(world, who):
+    """Whether another collector's clock is right or ahead: where all are behind, the log's own time stands still while the processor's
+    does not, and when a pre-alarm ends is not in the log."""
+    return any(other is not who and other.clock.offset_ms >= 0 for other in world.collectors)
+
+
 def clocks(_, world, done):
     """The wall clock of an agent or a collector steps, stays wrong for a while, and steps back."""
     rng = random.Random(f"{world.args.seed}/clock")
@@ -126,8 +137,9 @@ def clocks(_, world, done):
         who = rng.choice(world.agents if of_agent else world.collectors)
         while of_agent and who.finds_its_place():
             yield 0.05
-        right = who.clock.offset_ms != 0
-        who.clock.step(0 if right else rng.choice(AGENT_STEPS_MS if of_agent else COLLECTOR_STEPS_MS))
+        wrong = who.clock.offset_ms != 0
+        steps = AGENT_STEPS_MS if of_agent else COLLECTOR_STEPS_MS if one_is_not_behind(world, who) else COLLECTOR_STEPS_MS[2:]
+        who.clock.step(0 if wrong else rng.choice(steps))
         world.note("acts", wall_ms=now_ms(), act=f"clock {who.clock.offset_ms} ms", what=who.name, kind="clock")
         done.steps += 1
 
@@ -142,6 +154,11 @@ def right_clocks(world, pause):
     for who in world.agents + world.collectors:
         if who.clock.offset_ms != 0:
             who.clock.step(0)
+
+
+def counted_by_proxies(world):
+    """What the bad network did to datagrams, all ways together."""
+    return {what: sum(proxy.counts[what] for proxy in world.proxies) for what in HARM}
 
 
 FULL_S = (0.5, 4.0)  # a disk is full for so long
@@ -163,3 +180,10 @@ def disks(fault, world, done):
 
 
 ACTS = {"kill": kills, "net": network, "clock": clocks, "disk": disks, "broker": brokers}
+
+
+def at_least(name, args, seconds):
+    """How often a fault must have acted in that time, or it was not what it is said to have been: half as often as at its slowest."""
+    slowest_s = {"kill": args.gap[1] + DOWN_S[1], "net": 3.0, "clock": 4.0, "disk": 6.0 + FULL_S[1],
+                 "broker": args.broker_gap[1] + 10.0}  # and until all are back
+    return max(1, int(seconds / 2 / slowest_s[name]))

@@ -32,7 +32,7 @@ def wrong_arguments_are_refused():
     for words, needle in ((["--bogus"], "--bogus"), (["--faults", "fire"], "fire"), (["--kills", "0"], "'0'"),
                           (["--patience", "0"], "'0'"), (["--gap", "2..1"], "2..1"),
                           (["--faults", "broker"], "--log kafka"), (["--brokers", "3"], "--log kafka"), (["--log", "tape"], "tape"),
-                          (["--faults", "net", "--kills", "3"], "--kills"), (["--seconds", "3", "--kills", "3"], "not allowed")):
+                          (["--kill", "3"], "--kill"), (["--faults", "net", "--kills", "3"], "--kills"), (["--seconds", "3", "--kills", "3"], "not allowed")):
         done = soak("--programs", PROGRAMS, *words)
         assert done.returncode == 2 and needle in done.stderr.splitlines()[-1], (words, done)
 
@@ -92,7 +92,7 @@ def a_program_waits_by_the_clock_that_it_sees():
         assert 1500 <= took_ms < 10_000, took_ms
 
 
-def a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost():
+def a_disk_that_stands_still_is_told():
     ours, theirs = os.pipe()
     syncs = []
 
@@ -115,8 +115,6 @@ def a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost():
         watch.processes.append(subprocess.Popen(["printf", "%s\\n", *map(json.dumps, told)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
     watch.end()
     assert watch.stills == [(1000, 4000), (9000, 9600)] and watch.looks == 7, (watch.stills, watch.looks)
-    assert [watch.stood_still_ms(at, 1500) for at in (999, 1000, 3000, 5400, 5501, 9100)] == [0, 0, 2000, 4400, 0, 100]
-    assert watch.moments() == [1000, 1500, 2000, 2500, 3000, 3500, 4000, 9000, 9500, 9600]
 
 
 class Disk:
@@ -179,7 +177,7 @@ DYING_S = 5
 
 
 def nothing_is_left_when_it_is_interrupted():
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         running = subprocess.Popen([HERE / "soak", "--programs", PROGRAMS, "--seconds", "60", "--seed", "5"], stdout=subprocess.PIPE, text=True)
         try:
             folder = re.search(r" in (/\S+)$", running.stdout.readline()).group(1)
@@ -198,7 +196,7 @@ def nothing_is_left_when_it_is_interrupted():
 
 def main():
     for test in (wrong_arguments_are_refused, missing_programs_are_told_in_one_line, a_folder_with_something_in_it_is_left_alone,
-                 a_program_waits_by_the_clock_that_it_sees, a_disk_that_stands_still_is_told_and_widens_what_a_kill_may_cost,
+                 a_program_waits_by_the_clock_that_it_sees, a_disk_that_stands_still_is_told,
                  a_fault_under_way_is_carried_to_its_end, nothing_is_left_when_it_is_interrupted):
         test()
         print("ok  ", test.__name__.replace("_", " "))

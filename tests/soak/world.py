@@ -20,8 +20,10 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "integration" / "support"))
+sys.path.insert(0, str(ROOT / "tests" / "checker"))
 import bounds  # noqa: E402
 import card  # noqa: E402
+import journal  # noqa: E402
 from disk_watch import DiskWatch  # noqa: E402
 from ports import free_port  # noqa: E402
 from udp_proxy import UdpProxy  # noqa: E402
@@ -32,6 +34,8 @@ PR_SET_PDEATHSIG = 1
 PROGRAMS = ("vigia", "vigia-edge", "vigia-collector", "vigia-alarm")
 CALL_S = 180        # longest call of the command line or of the broker's tool
 STOP_S = 20
+UPLINK = re.compile(r" msg=uplink-(up|lost)(?: collector=[^ ]*:(\d+))?")
+PARTITION = re.compile(r" msg=partition-(restored|revoked) partition=(\d+)")
 PLACE = re.compile(r'\{"partition":(\d+),"offset":(\d+),')
 QUIET = "sensor nothing period 1d motion off\nend 1s\n"
 
@@ -59,10 +63,12 @@ class Program:
         self.name, self.kind, self.command, self.log, self.environment = name, kind, command, log, environment
         self.process = None
         self.started_ms = None
+        self.log_began = 0
 
     def start(self):
         assert self.process is None or self.process.poll() is not None, self.name
         words = [str(w) for w in (self.command() if callable(self.command) else self.command)]
+        self.log_began = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
                                             env={**os.environ, **self.environment} if self.environment else None)
@@ -91,6 +97,21 @@ class Program:
                 self.process.wait(STOP_S)
                 raise Failed(f"{self.name} did not end within {STOP_S} s of SIGTERM") from None
         return self.process.returncode
+
+    def logged(self, pattern):
+        """What its log says since its start."""
+        if not self.log.exists():
+            return []
+        with open(self.log, "rb") as file:
+            file.seek(self.log_began)
+            return pattern.findall(file.read().decode(errors="replace"))
+
+    def partitions(self):
+        """Of a processor: those that it has now."""
+        have = set()
+        for what, number in self.logged(PARTITION):
+            (have.add if what == "restored" else have.discard)(int(number))
+        return sorted(have)
 
     def tail(self, lines=6):
         text = pathlib.Path(self.log).read_text(errors="replace").splitlines()
@@ -126,6 +147,11 @@ class Agent(Program):
     def finds_its_place(self):
         """Whether it has begun and said nothing yet: it is told where its story begins by its clock, which must not step meanwhile."""
         return self.runs() and self.said() == self.said_before
+
+    def uplink(self):
+        """The port that it delivers to now; None: to none."""
+        last = (self.logged(UPLINK) or [("lost", "")])[-1]
+        return int(last[1]) if self.runs() and last[0] == "up" else None
 
     def card(self):
         return self.folder / "buffer.db"
@@ -236,12 +262,13 @@ class World:
         if "clock" in self.faults or "disk" in self.faults:
             shutil.copy(built.parent / "tests" / "fault_shim.so", self.shim)
         self.site = folder / "site"
-        self.start_ms = 0
+        self.start_ms = self.stories_ended_ms = 0
+        self.hurt_s = 0.0
         self.agents, self.collectors, self.processors, self.proxies = [], [], [], []
         self.disks, self.followers = {}, {}
         self.notes = {}
         self.disk_watch = None
-        self.kept = set()
+        self.kept, self.deleted = set(), set()  # rows on killed agents' cards; rows that had been there
         self.ended = []  # programs that ended by themselves: (name, code)
 
     # --- setting up ----------------------------------------------------------------------------------------------------
@@ -250,7 +277,7 @@ class World:
         (self.folder / "logs").mkdir(parents=True)
         self.site.mkdir()
         if "disk" in self.faults:
-            self.disks = {name: Word(self.folder / f"disk-{name}") for name in ("log", "card")}
+            self.disks = {name: Word(self.folder / f"disk-{name}") for name in (("log", "card") if self.args.log == "sqlite" else ("card",))}
         self.make_log()
         for n in range(self.args.collectors):
             self.collectors.append(self.collector(n + 1))
@@ -358,13 +385,35 @@ class World:
         return line
 
     def kill(self, program):
+        served = self.served(program)
         at = program.kill()
-        note = self.note("acts", wall_ms=at, act="kill", what=program.name, kind=program.kind)
+        note = self.note("acts", wall_ms=at, act="kill", what=program.name, kind=program.kind, served=served)
         if program.kind == "agent":
             self.note("kills", wall_ms=at, sensors=[f"a{program.number}-*"])
-            for lane, store, seq in program.rows_on_card():
-                self.kept.add((program.device, f"{store:016x}", "ur"[lane], seq))
+            on_card = set(program.rows_on_card())
+            gone = journal.rows_that_were_on_card(program.card()) - on_card
+            for rows, into in ((on_card, self.kept), (gone, self.deleted)):
+                into.update((program.device, f"{store:016x}", "ur"[lane], seq) for lane, store, seq in rows)
         return note
+
+    def may_be_full(self):
+        """Devices whose card is full at times, so that they may give readings up."""
+        return [self.agents[-1].device] if "disk" in self.faults else []
+
+    def served(self, program):
+        """Whom it serves: the devices that deliver to a collector, the partitions that a processor has."""
+        if program.kind == "processor":
+            return program.partitions()
+        if program.kind != "collector":
+            return []
+        at = self.collectors.index(program)
+        port = self.proxies[at].port if self.proxies else program.port
+        return [agent.device for agent in self.agents if agent.uplink() == port]
+
+    def processors_killed(self):
+        """(when, when started again)"""
+        return [(act["wall_ms"], act["restart_ms"]) for act in self.notes.get("acts", [])
+                if act["act"] == "kill" and act["kind"] == "processor" and "restart_ms" in act]
 
     def supervise(self):
         """As a service manager does: what ended by itself begins again. Only a clean failure may end a program."""
@@ -388,16 +437,16 @@ class World:
     def write_notes(self):
         self.disk_watch.end()
         for kill in self.notes.get("kills", []):
-            still_ms = self.disk_watch.stood_still_ms(kill["wall_ms"], bounds.ROUTINE_MS)
-            kill.update(window_ms=bounds.ROUTINE_MS + still_ms, urgent_window_ms=bounds.URGENT_MS + still_ms, still_ms=still_ms)
+            routine_ms, urgent_ms = bounds.windows_ms(kill["wall_ms"], self.disk_watch.stills)
+            kill.update(window_ms=routine_ms, urgent_window_ms=urgent_ms, still_ms=urgent_ms - bounds.URGENT_MS)
         for kind in ("kills", "clock", "acts"):
             (self.folder / f"{kind}.jsonl").write_text("".join(json.dumps(n) + "\n" for n in self.notes.get(kind, [])))
-        setbacks = [{"wall_ms": a["wall_ms"]} for a in self.notes.get("acts", [])
-                    if a["act"] == "kill" and a["kind"] == "processor" and bounds.begins_anew(self.args.log, self.faults)]
-        setbacks += [{"wall_ms": at} for at in self.disk_watch.moments()]
+        pauses = [(begin - bounds.NOTICE_MS, end) for begin, end in self.disk_watch.stills]
+        if self.args.log == "kafka":
+            pauses += bounds.without_group(self.processors_killed(), self.args.patience)
         (self.folder / "stills.jsonl").write_text("".join(json.dumps(still) + "\n" for still in self.disk_watch.stills))
-        (self.folder / "setbacks.jsonl").write_text("".join(json.dumps(s) + "\n" for s in setbacks))
-        rows = (dict(zip(("device", "store", "lane", "seq"), row)) for row in sorted(self.kept))
+        (self.folder / "pauses.jsonl").write_text("".join(json.dumps({"begin_ms": b, "end_ms": e}) + "\n" for b, e in sorted(pauses)))
+        rows = (dict(zip(("device", "store", "lane", "seq"), row)) for row in sorted(self.kept | self.deleted))
         (self.folder / "kept.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def close(self):
