@@ -150,7 +150,7 @@ class Bench(unittest.TestCase):
         slow = {"log": "sqlite", "per_cpu_s": 10.0, "per_wall_s": 9.0, "alarm_us": 4.0, "broker_us": None, "events": 3, "echo_us": 10.0, "other_pct": 0.0}
         grown = [grew(n, collector_us=float(n)) for n in growth.SESSIONS]
         lame = {"rss_peak_kib": 1, "backlog_rss_peak_kib": 1, "backlog": 1000, "first_sent_ms": 5.0, "drain_per_s": 10.0, "drain_s": 100.0, "flow_per_s": 10.0,
-                "drain_cpu_pct": 5.0, "said": 1000, "stored": 1000, "lost": 0, "other_problems": 0, "cpu_us_per_reading": 1.0,
+                "drain_cpu_pct": 5.0, "said": 1000, "stored": 1000, "lost": 0, "other_problems": 0, "cpu_us_per_reading": 1.0, "readings_per_s": 100.0,
                 "instructions_per_reading": 1.0, "echo_us": 10.0}
         for part, rows in ((throughput, [carried(9)]), (latency, [waited(5, per_s=9)]), (growth, grown), (agent, [lame]),
                            (processor, ([slow], {"sqlite": (4.0, [("vg_wire", 60.0), ("libc", 40.0)], SAMPLES)}))):

@@ -30,9 +30,10 @@ def once(stage, log, what, sessions, rows, seconds):
     stage.wait_applied(site, rows)
     fleet = stage.fleet(site, rate=RATE, duration=f"{seconds}s", ramp=2000)
     # Handshakes are no cost of readings: the meter starts when they are over.
-    stage.wait_figure(site, "collector", "vigia_collector_readings_total", 1)
+    received = "vigia_collector_readings_total"
+    stage.wait_figure(site, "collector", received, 1)
     meter = Meter(collector=collector.pid, alarm=alarm.pid, broker=site.broker_pids)
-    already = stage.figures(site, "collector")["vigia_collector_readings_total"]
+    already = stage.wait_figure(site, "collector", received, 1)[received]
     told = stage.fleet_report(fleet, seconds, sessions)
     stage.wait_applied(site, rows + told["acknowledged"])
     spent, _ = meter.spent()

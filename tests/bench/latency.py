@@ -235,8 +235,9 @@ def evidence(stage, args, rows):
     r = Result("bench-latency", "From the datagram to the alarm in the log", began=stage.began,
                method=f"{args.devices} sessions send normal readings at the load named; {ACTIVE_DEVICES} more send {ACTIVE_PER_S} active readings/s, "
                       f"one per datagram, each of another sensor, and strikes = 1 makes each raise at once; Kafka is one broker with one "
-                      "partition. The clock runs from when the reading fell due in "
-                      "vigia-fleet (it is sent then or later, so waiting counts) until a follower that reads committed records only has the event "
+                      "partition, which syncs every append to our topics (flush.messages=1), alarms and the marks of their transactions among them. The "
+                      "clock runs from when the reading fell due in vigia-fleet (it is sent then or later, so waiting counts) until a "
+                      "follower that reads committed records only has the event "
                       f"`raised` in its hands; all on one clock. {args.seconds} s, {args.repeats} paired rounds, quantiles over all of them; "
                       f"{describe_pins(stage.pins)}. {LANES}Every active reading that is in the log must have exactly one alarm; one that never got there "
                       "(missed because 256 of its device waited, or not answered) counts as one that took for ever. A p99 meets its target only beside "

@@ -42,7 +42,7 @@ def once(stage, log, rows, core, samples=None):
     if samples is not None:
         samples.update(files)
     spent, quiet = meter.spent()
-    figures = stage.figures(site, "alarm")
+    figures = stage.wait_figure(site, "alarm", "vigia_alarm_readings_total", rows)
     stage.stop()
     events = sum(v for k, v in figures.items() if k.startswith("vigia_alarm_events_total"))
     if events == 0:

@@ -252,12 +252,13 @@ class Stage:
         return self.figures(site, "alarm").get("vigia_alarm_readings_total", 0)
 
     def wait_figure(self, site, name, figure, least):
-        """Until a program's counter has reached `least`."""
+        """A program's figures, once this counter has reached `least`. A busy machine may leave one question without an answer."""
         deadline = time.monotonic() + WAIT_S
-        while self.figures(site, name).get(figure, 0) < least:
+        while (told := self.figures(site, name)).get(figure, 0) < least:
             if time.monotonic() > deadline:
                 raise BenchError(f"vigia-{name}: {figure} stays below {least}")
             threading.Event().wait(0.05)
+        return told
 
     @staticmethod
     def wait_alarms(least, path):
