@@ -313,6 +313,13 @@ class Bench(unittest.TestCase):
         rows = latency.stages("\n".join(lines), latency.alarms([event(seq, 10000 + seq + 7) for seq in range(1, 65)]))
         self.assertEqual({(r["received_ms"], r["append_ms"], r["alarm_ms"]) for r in rows}, {(3, 5, 7.0)})
 
+    def test_latency_of_the_real_path_counts_every_active_reading_once(self):
+        with self.at_work() as s:
+            run, values = latency.once(s, "sqlite", 10, 400, 2, 3, lanes=2)
+        self.assertEqual((run["alarms"], run["without_alarm"], run["unanswered"]), (len(values), 0, 0))
+        self.assertGreater(len(values), 90)  # of 100 that fall due in the one second between the load's beginning and two before its end
+        self.assertTrue(all(v > 0 for v in values))
+
     def test_a_reading_that_is_in_the_log_twice_is_one(self):
         lines = [reading(seq, 10000) for seq in range(1, 65)]
         rows = latency.stages("\n".join([*lines, reading(7, 10000, received=900)]), latency.alarms([event(seq, 10007) for seq in range(1, 65)]))

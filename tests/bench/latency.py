@@ -101,6 +101,7 @@ def once(stage, log, batch, rate, devices, seconds, lanes=1):
             raise BenchError("the follower of the alarms did not start")
         pump = subprocess.Popen(["cat"], stdin=follower.stdout, stdout=out)
         stage.running.append(pump)
+        follower.stdout.close()  # cat has it
         meter = Meter(collector=collector.pid, alarm=alarm.pid, broker=site.broker_pids)
         load = stage.fleet(site, credentials=site.folder / "load", log="load", rate=rate, batch=batch, duration=f"{seconds}s",
                            **({"lanes": lanes} if lanes > 1 else {}))
