@@ -240,7 +240,7 @@ def figures_of_alarms(world, told, result):
     for name, key in (("p50", "alarm p50 ms"), ("p99", "alarm p99 ms")):
         result.figure(f"a reading {began} to its alarm seen in the log, {name}", f[key], "ms")
     worst = f["alarm worst ms"]
-    limit = args.patience * bounds.WORST_MS
+    limit = args.patience * bounds.WORST_MS[args.log]
     result.figure(f"a reading {began} to its alarm seen in the log, worst", worst, "ms", target=f"<= {limit}", ok=worst is not None and worst <= limit)
 
 

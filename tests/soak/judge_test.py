@@ -167,6 +167,7 @@ def a_heartbeat_counts_by_true_time_where_its_clock_is_wrong():
     log = Log()
     log.clock = [{"device": "collector-1", "wall_ms": START + 5000, "offset_ms": 20_000},
                  {"device": "collector-1", "wall_ms": START + 28_000, "offset_ms": 0}]
+    log.clock.append({"device": "collector-1", "wall_ms": START + 40_000, "offset_ms": 2000})
     log.beat("collector-1", 29_900, 10_150)  # true: 9900, before the kill
     assert log.judged("collector", "collector-1").unresumed
     log.beat("collector-1", 30_300, 10_350)
