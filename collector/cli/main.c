@@ -229,7 +229,7 @@ static int load_and_run(struct cli *cli)
     if (code != VG_OK) {
         (void)cli_fail(cli, "%s", err.text);
         vg_conf_origins_free(cli->origins);
-        return VG_EXIT_CONFIG;
+        return code == VG_E_NOMEM ? VG_EXIT_FAIL : VG_EXIT_CONFIG;
     }
     code = vg_need_version("cJSON", cJSON_Version(), VG_FLOOR_CJSON, &err);
     if (code == VG_OK && cli->command->needs_log) {

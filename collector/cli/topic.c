@@ -146,7 +146,7 @@ int cli_topic_count(struct cli *cli)
     return VG_EXIT_OK;
 }
 
-/* A value that is JSON stays JSON; any other becomes a string. A tombstone is null. */
+/* A value that is JSON stays JSON; any other becomes a string. A tombstone is null. NULL: no memory. */
 static cJSON *value_json(struct vg_span value)
 {
     cJSON *parsed;
@@ -158,7 +158,7 @@ static cJSON *value_json(struct vg_span value)
     if (parsed == NULL) {
         char *text = strndup(value.at, value.len);
 
-        parsed = cJSON_CreateString(text == NULL ? "" : text);
+        parsed = text == NULL ? NULL : cJSON_CreateString(text);
         free(text);
     }
     return parsed;
@@ -183,10 +183,14 @@ static bool print_record(const struct cli *cli, const struct vg_dlog_record *r)
     cJSON_AddNumberToObject(row, "partition", r->partition);
     cJSON_AddNumberToObject(row, "offset", (double)r->offset);
     cJSON_AddNumberToObject(row, "append_ms", (double)r->append_ms);
+    cJSON *value = value_json(r->value);
     cJSON_AddStringToObject(row, "key", key == NULL ? "" : key);
-    cJSON_AddItemToObject(row, "value", value_json(r->value));
-    text = cJSON_PrintUnformatted(row);
+    cJSON_AddItemToObject(row, "value", value);
+    text = key == NULL || value == NULL ? NULL : cJSON_PrintUnformatted(row);
     ok = text != NULL && puts(text) != EOF;
+    if (text == NULL) {
+        (void)cli_fail(cli, "no memory for record %d/%" PRId64, r->partition, r->offset);
+    }
     cJSON_free(text);
     cJSON_Delete(row);
     free(key);
@@ -222,7 +226,7 @@ static int read_records(struct cli *cli, struct vg_dlog_reader *reader,
         }
         for (size_t i = 0; i < count; i++) {
             if (!print_record(cli, &records[i])) {
-                return VG_EXIT_FAIL; /* the reader of our output is gone */
+                return VG_EXIT_FAIL; /* no memory, or the reader of our output is gone */
             }
         }
         done += (int64_t)count;

@@ -174,7 +174,10 @@ enum vg_err vg_keys_create_file(const char *path, struct vg_error *err)
                 fsync(fd) == 0;
     int saved = errno;
     mbedtls_platform_zeroize(key, sizeof(key));
-    good = close(fd) == 0 && good;
+    if (close(fd) != 0 && good) {
+        good = false;
+        saved = errno;
+    }
     if (!good) {
         (void)unlink(path);
         return vg_fail(err, VG_E_IO, "%s: %s", path, strerror(saved));
