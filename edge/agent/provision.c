@@ -105,6 +105,10 @@ enum vg_err vgi_provision_read(struct vgi_edge_conf *conf, struct vg_error *err)
     if (conf->boot_file[0] != '\0' && access(conf->boot_file, F_OK) == 0) {
         e = parse(conf->boot_file, &p, err);
         fresh = e == VG_OK && !is_wiped(&p);
+    } else if (conf->boot_file[0] != '\0' && errno != ENOENT) {
+        /* It may hold a new key: going on with the one before would be refused for ever. */
+        e = vg_fail(err, vg_err_of_errno(errno), "device.boot_file: %s: cannot be looked at: %s",
+                    conf->boot_file, strerror(errno));
     }
     if (e == VG_OK && !fresh) {
         e = vg_secret_file_check(conf->provisioning, err);
@@ -164,15 +168,18 @@ enum vg_err vgi_provision_take(const struct vgi_edge_conf *conf, struct vg_error
     }
     int fd = open(conf->boot_file, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
-        return errno == ENOENT
-                   ? VG_OK
-                   : vg_fail(err, VG_E_DENIED, "device.boot_file: %s: cannot be opened: %s",
-                             conf->boot_file, strerror(errno));
+        return errno == ENOENT ? VG_OK
+                               : vg_fail(err, vg_err_of_errno(errno),
+                                         "device.boot_file: %s: cannot be opened: %s",
+                                         conf->boot_file, strerror(errno));
     }
     char text[FILE_MAX];
     ssize_t len = read(fd, text, sizeof text);
     enum vg_err e;
-    if (len < 0 || (size_t)len == sizeof text) {
+    if (len < 0) {
+        e = vg_fail(err, VG_E_IO, "device.boot_file: %s: cannot be read: %s", conf->boot_file,
+                    strerror(errno));
+    } else if ((size_t)len == sizeof text) {
         e = vg_fail(err, VG_E_RANGE,
                     "device.boot_file: %s: accepted: a provisioning file shorter than %d "
                     "bytes",
