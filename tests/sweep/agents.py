@@ -2,7 +2,7 @@
 import socket
 import time
 
-from world import COMMIT_MS, GROUP_MS, checker, free_port
+from world import COMMIT_MS, GROUP_MS, Failure, checker, free_port, wait_for
 
 STORY = """seed 7
 stamp on
@@ -12,6 +12,11 @@ at {alarm}ms {name}-a smoke
 end {end}ms
 """
 ALARM_MS, END_MS = 140, 250  # of its story
+FILL = """seed 7
+stamp on
+sensor {name}-f period 15ms temperature constant 20 max_temperature 50
+"""
+FILLED, NOWHERE = 3, "127.0.0.1:9"  # readings; the discard port: nobody answers
 UP_LATE_MS = 3000  # after which an agent that has not told its start is taken for one that has
 
 
@@ -39,14 +44,31 @@ class Death:
 class AgentRun:
     """One agent and its short story, until what it owes is in the log."""
 
-    def __init__(self, site, name):
-        self.site, self.name, self.begin = site, name, site.now_ms()
+    def __init__(self, site, name, card=None, **where):
+        """`card`: an agent's program that fills the card before, while it reaches no collector."""
+        self.site, self.name = site, name
         self.metrics = free_port(socket.SOCK_STREAM)
-        self.agent = site.agent(name, STORY.format(name=name, alarm=self.begin + ALARM_MS, end=self.begin + END_MS),
-                                f"127.0.0.1:{self.metrics}")
         self.ledger = site.dir / f"{name}.ledger"
-        self.up_ms = self.failed_ms = None
-        self.deaths, self.kept = [], []
+        self.up_ms = self.failed_ms = self.ruin = None
+        self.deaths, self.kept = [], self.fill(card) if card else []
+        self.begin = site.now_ms()
+        self.agent = site.agent(name, STORY.format(name=name, alarm=self.begin + ALARM_MS, end=self.begin + END_MS),
+                                f"127.0.0.1:{self.metrics}", **where)
+
+    def fill(self, program):
+        """The rows that the card holds when nobody has heard of them."""
+        filler = self.site.agent(self.name, FILL.format(name=self.name), program=program, collectors=NOWHERE)
+        filler.start()
+        try:
+            wait_for("something was said", lambda: len(self.said()) >= FILLED or filler.ended(), 20)
+            if filler.stop() != 0:
+                raise Failure(f"the agent that fills the card: {filler.told()[-300:]}")
+        finally:
+            self.site.running.remove(filler)
+        rows = self.site.card(self.name)
+        if not rows:
+            raise Failure("the card holds no row")
+        return rows
 
     def said(self):
         return checker.read_lines(self.ledger) if self.ledger.exists() else []
@@ -65,5 +87,12 @@ class AgentRun:
 
     def died(self):
         """Its end, by its own hand, and what its card holds then; the next start is another one."""
-        self.deaths, self.kept = [Death(self.name, self.failed_ms)], self.site.card(self.name)
+        there = [] if self.ruined() else self.site.card(self.name)
+        self.deaths = [Death(self.name, self.failed_ms)]
+        self.kept += [row for row in there if row not in self.kept]
         self.up_ms = self.failed_ms = None
+
+    def ruined(self):
+        """Whether its card is no database yet: it was made unreadable before it began."""
+        card = self.site.dir / f"{self.name}.db"
+        return self.ruin is not None and card.exists() and card.read_bytes() == self.ruin

@@ -1,12 +1,12 @@
-/* Makes the Nth call out of the program fail, for tests/sweep/calls. Linked into every program of a build with VIGIA_FAULTS.
+/* Makes chosen calls out of the program fail, for tests/sweep/calls. Linked into every program of a build with VIGIA_FAULTS.
  *
  *   our own code ──vgs_own_NAME──┐                      (own_calls.h renames)
  *                                ├─► count, fail? ─► the real NAME
  *   libraries ─────__wrap_NAME───┘                      (ld --wrap, static libraries only)
  *
- *   VIGIA_CALLS=own|library:N[:stay]   the Nth counted call fails; stay: every later call of the same function, too. N 0: only counts
- *   VIGIA_CALLS_SITE=K                 counts at most K calls of one place in the code (default: no limit)
- *   VIGIA_CALLS_FILE=FILE              shared memory that survives the program: struct told, below */
+ *   VIGIA_CALLS=own|library[:AT.K …][:stay]   the Kth call of each place AT fails (AT: hexadecimal return address, from the program's
+ *                                             beginning); stay: every later call of the first one's function, too. No AT: only counts
+ *   VIGIA_CALLS_FILE=FILE                     shared memory that survives the program: struct told, below */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -35,54 +35,78 @@
 #include <sys/timex.h>
 #include <unistd.h>
 
-#define SITES 4096 /* places in the code; more than all have together */
-#define NAME  24
+#define SITES  4096 /* places in the code; more than all have together */
+#define FAULTS 4
+#define NAME   24
 
-enum whose { OWN, LIBRARY, WHOSE };
+enum whose { OWN, LIBRARY };
 
-/* What the driver reads: see the struct format in tests/sweep/calls. */
+/* What the driver reads: see the struct formats in tests/sweep/places.py. */
 struct told {
-    _Atomic uint64_t counted[WHOSE];
-    _Atomic uint64_t fired; /* calls that were made to fail */
-    uint64_t at;            /* return address of the first, from the program's beginning */
-    char name[NAME];
+    _Atomic uint64_t fired[FAULTS]; /* calls that were made to fail, fault by fault */
+    struct site {
+        _Atomic uintptr_t at;
+        _Atomic uint64_t calls;
+        char name[NAME];
+    } sites[SITES];
 };
 
 static struct {
     bool on, stay;
     enum whose whose;
-    uint64_t nth, site_max;
-    struct told *told;
+    size_t faults;
     struct {
-        _Atomic uintptr_t at;
-        _Atomic uint64_t calls;
-    } sites[SITES];
+        uintptr_t at;
+        uint64_t nth;
+    } fault[FAULTS];
+    _Atomic(const char *) stays; /* the function that fails from now on */
+    struct told *told;
 } state;
 
 extern const char __executable_start[];
 
 void *__real_mmap64(void *, size_t, int, int, int, off64_t);
 int __real_open(const char *, int, ...);
+int __real_close(int);
+
+static void refuse(const char *what)
+{
+    (void)dprintf(STDERR_FILENO, "VIGIA_CALLS=%s; accepted: own|library[:AT.K …][:stay]\n", what);
+    _exit(2);
+}
+
+static void read_faults(const char *what)
+{
+    state.whose = strncmp(what, "library", 7) == 0 ? LIBRARY : OWN;
+    if (state.whose == OWN && strncmp(what, "own", 3) != 0) {
+        refuse(what);
+    }
+    for (const char *at = what + (state.whose == OWN ? 3 : 7); at[0] != '\0';) {
+        char *end = NULL;
+        if (strcmp(at, ":stay") == 0) {
+            state.stay = true;
+            return;
+        }
+        if (at[0] != ':' || state.faults == FAULTS) {
+            refuse(what);
+        }
+        state.fault[state.faults].at = strtoull(at + 1, &end, 16);
+        if (end[0] != '.') {
+            refuse(what);
+        }
+        state.fault[state.faults++].nth = strtoull(end + 1, &end, 10);
+        at = end;
+    }
+}
 
 __attribute__((constructor(200))) static void arm(void)
 {
     static struct told nowhere;
-    const char *what = getenv("VIGIA_CALLS"), *file = getenv("VIGIA_CALLS_FILE"),
-               *site = getenv("VIGIA_CALLS_SITE");
-    char *end = NULL;
+    const char *what = getenv("VIGIA_CALLS"), *file = getenv("VIGIA_CALLS_FILE");
     if (what == NULL || what[0] == '\0') {
         return;
     }
-    const char *number = strchr(what, ':');
-    state.whose = strncmp(what, "library:", 8) == 0 ? LIBRARY : OWN;
-    state.nth = number != NULL ? strtoull(number + 1, &end, 10) : 0;
-    state.stay = end != NULL && strcmp(end, ":stay") == 0;
-    state.site_max = site != NULL ? strtoull(site, NULL, 10) : UINT64_MAX;
-    if (end == NULL || (end[0] != '\0' && !state.stay) ||
-        (state.whose == OWN && strncmp(what, "own:", 4) != 0)) {
-        (void)dprintf(STDERR_FILENO, "VIGIA_CALLS=%s; accepted: own|library:N[:stay]\n", what);
-        _exit(2);
-    }
+    read_faults(what);
     state.told = &nowhere;
     if (file != NULL) {
         int fd = __real_open(file, O_RDWR | O_CLOEXEC);
@@ -93,21 +117,28 @@ __attribute__((constructor(200))) static void arm(void)
             (void)dprintf(STDERR_FILENO, "VIGIA_CALLS_FILE=%s: %s\n", file, strerror(errno));
             _exit(2);
         }
+        (void)__real_close(fd);
         state.told = at;
     }
     state.on = true;
 }
 
-/* Whether this place has been counted often enough. */
-static bool worn(uintptr_t at)
+/* The entry of a place, made where it is new. */
+static struct site *site_of(uintptr_t at, const char *name)
 {
     for (size_t i = at / 4 % SITES, seen = 0; seen < SITES; i = (i + 1) % SITES, seen++) {
-        uintptr_t free_slot = 0;
-        if (atomic_compare_exchange_strong(&state.sites[i].at, &free_slot, at) || free_slot == at) {
-            return atomic_fetch_add(&state.sites[i].calls, 1) >= state.site_max;
+        struct site *site = &state.told->sites[i];
+        uintptr_t was = 0;
+        if (atomic_compare_exchange_strong(&site->at, &was, at)) {
+            (void)snprintf(site->name, sizeof site->name, "%s", name);
+            return site;
+        }
+        if (was == at) {
+            return site;
         }
     }
-    return true;
+    (void)dprintf(STDERR_FILENO, "interpose.c: more than %d places\n", SITES);
+    abort();
 }
 
 static bool fails(enum whose whose, const char *name, const void *caller)
@@ -115,19 +146,20 @@ static bool fails(enum whose whose, const char *name, const void *caller)
     if (!state.on || whose != state.whose) {
         return false;
     }
-    struct told *t = state.told;
     uintptr_t at = (uintptr_t)caller - (uintptr_t)__executable_start;
-    if (state.stay && atomic_load(&t->fired) > 0 && strcmp(t->name, name) == 0) {
-        atomic_fetch_add(&t->fired, 1);
+    uint64_t call = atomic_fetch_add(&site_of(at, name)->calls, 1) + 1;
+    const char *stays = atomic_load(&state.stays);
+    if (stays != NULL && strcmp(stays, name) == 0) {
         return true;
     }
-    if (worn(at) || atomic_fetch_add(&t->counted[whose], 1) + 1 != state.nth) {
-        return false;
+    for (size_t i = 0; i < state.faults; i++) {
+        if (state.fault[i].at == at && state.fault[i].nth == call) {
+            atomic_fetch_add(&state.told->fired[i], 1);
+            atomic_store(&state.stays, state.stay ? name : NULL);
+            return true;
+        }
     }
-    t->at = at;
-    (void)snprintf(t->name, sizeof t->name, "%s", name);
-    atomic_fetch_add(&t->fired, 1);
-    return true;
+    return false;
 }
 
 /* One function: how it is called, what it gives back when it fails, and why. */
@@ -264,7 +296,6 @@ CALL(long, sysconf, (int name), (name), -1, EINVAL)
 CALL(int, adjtimex, (struct timex * t), (t), -1, EPERM)
 
 /* Closed, whatever it says: a second close could hit another thread's descriptor. */
-int __real_close(int fd);
 int vgs_own_close(int fd);
 int __wrap_close(int fd);
 static int close_and(int fd, bool failed)

@@ -1,7 +1,5 @@
 #!/usr/bin/env python3
 """The sweeps themselves: what they refuse, how they name a place, and that nothing is left of them however they end."""
-import importlib.machinery
-import importlib.util
 import os
 import pathlib
 import shutil
@@ -31,17 +29,15 @@ def wrong_arguments_are_refused():
     refused("points", 1, "no.such-point", "--plain", PLAIN, "--point", "no.such-point")
     for word in ("--points", "--first", "--last", "--per-place", "--seed"):
         refused("calls", 2, "'0'", word, "0")
-    refused("calls", 2, "kettle", "--program", "kettle")
+    refused("calls", 2, "kettle", "--scenario", "kettle")
 
 
 def a_place_is_named_without_the_folder_it_was_compiled_in():
-    loader = importlib.machinery.SourceFileLoader("calls", str(HERE / "calls"))
-    calls = importlib.util.module_from_spec(importlib.util.spec_from_loader("calls", loader))
-    loader.exec_module(calls)
+    import places
     for told, place in ((f"{ROOT}/build/faults/../../lib/base/conf.c:356", "lib/base/conf.c:356"),
                         ("/elsewhere/build/faults/../../edge/agent/agent.c:7", "edge/agent/agent.c:7"),
                         ("/elsewhere/library/src/net.c:7", "src/net.c:7"), ("?", "?"), ("??:0", "??:0")):
-        assert calls.place_of(told) == place, (told, calls.place_of(told))
+        assert places.place_of(told) == place, (told, places.place_of(told))
 
 
 def processes_that_name(folder):

@@ -110,9 +110,16 @@ def log_in(folder, kind):
         subprocess.run([BROKER, "stop", folder / "kafka"], stdout=subprocess.DEVNULL, timeout=60)
 
 
-def side_by_side(sweeps):
-    """Runs them in threads. Whatever ends this, their processes have ended then."""
-    threads = [threading.Thread(target=s.run, daemon=True) for s in sweeps]
+def side_by_side(sweeps, at_once=99):
+    """Runs them in threads, so many at once. Whatever ends this, their processes have ended then."""
+    turn = threading.Semaphore(at_once)
+
+    def run(sweep):
+        with turn:
+            if not _stopping.is_set():
+                sweep.run()
+
+    threads = [threading.Thread(target=run, args=(s,), daemon=True) for s in sweeps]
     try:
         for t in threads:
             t.start()
@@ -140,6 +147,14 @@ def wait_for(what, condition, patience=PATIENCE_S):
         time.sleep(0.01)  # between two looks, not instead of one
 
 
+def environment(*more):
+    """Of a program under a sanitizer. What the sanitizers are told already, a file for their reports among it, stays in force."""
+    env = {**os.environ, **{k: v for m in more for k, v in m.items()}}
+    for name, options in QUIET.items():
+        env[name] = ":".join(filter(None, (os.environ.get(name), options, *(m[name] for m in more if name in m))))
+    return env
+
+
 class Program:
     def __init__(self, name, command, folder, env):
         self.name, self.command, self.env = name, [str(c) for c in command], env
@@ -149,7 +164,7 @@ class Program:
     def start(self, **env):
         with open(self.path, "ab") as log:
             self.begin = log.tell()
-            self.process = begin(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env={**os.environ, **QUIET, **self.env, **env})
+            self.process = begin(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=environment(self.env, env))
         return self
 
     def told(self):
@@ -242,12 +257,15 @@ class Site:
         """Where the story is."""
         return int(time.time() * 1000) - self.start_ms
 
-    def agent(self, name, scenario, metrics=""):
-        """An agent that plays a scenario; its times count from the beginning of the site's story."""
+    def agent(self, name, scenario, metrics="", program="vigia-edge", provisioning="", boot="", collectors="", psk_file=None):
+        """An agent that plays a scenario; its times count from the beginning of the site's story. `psk_file`: instead of a provisioning file."""
+        who = [f"device.provisioning={provisioning or self.dir / 'pi.ini'}", f"device.boot_file={boot}", f"uplink.collectors={collectors}"]
+        if psk_file:
+            who = ["device.name=pi", f"uplink.psk_file={psk_file}", f"uplink.collectors=127.0.0.1:{self.port}"]
         story = self.dir / f"{name}.story"
         story.write_text(scenario)
-        return self.program(name, "vigia-edge", "--config", self.site / "edge.ini", *(w for s in (
-            f"metrics.listen={metrics}", f"device.provisioning={self.dir}/pi.ini", "device.clock=trusted", f"buffer.path={self.dir}/{name}.db",
+        return self.program(name, program, "--config", self.site / "edge.ini", *(w for s in (
+            f"metrics.listen={metrics}", *who, "device.clock=trusted", f"buffer.path={self.dir}/{name}.db",
             f"buffer.group={GROUP_MS}ms", "uplink.backoff_min=50ms", "uplink.backoff_max=500ms", "uplink.response_timeout=1s",
             f"source sensors.scenario={story}",
             f"source sensors.ledger={self.dir}/{name}.ledger", f"source sensors.start_ms={self.start_ms}") for w in ("--set", s)))
