@@ -216,7 +216,8 @@ enum vg_err vg_dlog_reader_open(struct vg_dlog *log, enum vg_topic t, int32_t pa
  * the log. */
 enum vg_err vg_dlog_read(struct vg_dlog_reader *r, int timeout_ms, struct vg_dlog_record *records,
                          size_t max, size_t *count, struct vg_error *err) VG_NODISCARD;
-/* True once everything that was in the log at open has been returned. Check it after each read. */
+/* True once everything that was in the log at open has been returned; what an open transaction had
+ * put there is waited for until that ends (Kafka). Check it after each read. */
 bool vg_dlog_reader_caught_up(const struct vg_dlog_reader *r);
 int vg_dlog_reader_fd(const struct vg_dlog_reader *r);
 void vg_dlog_reader_close(struct vg_dlog_reader *r); /* NULL is allowed */
