@@ -11,7 +11,7 @@
 
 #define DEVICE_ITEM(fallback)                                                                      \
     VG_CONF_STRING(S, device, "device", "name", fallback,                                          \
-                   "The device's name: its DTLS identity, and what its own events stand under.")
+                   "The device's name: its DTLS identity, and what its readings stand under.")
 #define COLLECTORS_ITEM(fallback)                                                                  \
     VG_CONF_STRING(S, collectors, "uplink", "collectors", fallback,                                \
                    "Collectors as host:port, separated by commas, in the order in which they are " \

@@ -14,6 +14,7 @@ enum figure {
     QUARANTINED,
     PARKED,
     DAMAGED,
+    OTHERS,
     BUFFER_BYTES,
     RING_BYTES,
     COMMITS,
@@ -64,6 +65,8 @@ static struct vg_metric figures[FIGURES] = {
                  "Times a reading was parked: its sensor is not this device's."),
     [DAMAGED] =
         C("buffer_damaged_total", NULL, "Buffer files set aside, and rows with a wrong checksum."),
+    [OTHERS] = G("other_buffers", NULL,
+                 "Buffer files of other devices, set aside: what waits in them is not sent."),
     [BUFFER_BYTES] = G("buffer_bytes", NULL, "Live size of the buffer's file."),
     [RING_BYTES] = G("ring_bytes", NULL, "Readings in memory that wait for the card."),
     [COMMITS] = C("buffer_commits_total", NULL, "Commits of the buffer."),
@@ -119,6 +122,7 @@ void vgi_figures_tick(struct vgi_agent *a)
     set(QUARANTINED, b.quarantined);
     set(PARKED, b.parked);
     set(DAMAGED, b.damaged);
+    set(OTHERS, vg_buffer_found(a->buffer)->others);
     set(BUFFER_BYTES, (uint64_t)b.bytes);
     set(RING_BYTES, (uint64_t)b.ring_bytes);
     set(COMMITS, b.commits);

@@ -150,6 +150,25 @@ static void event(void *arg, enum vg_uplink_event what, size_t collector, int64_
     }
 }
 
+/* Whose readings are on the card. */
+static void tell_found(const struct vgi_agent *a)
+{
+    const struct vg_buffer_found *f = vg_buffer_found(a->buffer);
+    if (f->set_aside[0] != '\0') {
+        vg_log_warn("buffer-set-aside", "device=%s file=%s rows=%" PRIu64 " reason=%s",
+                    VG_Q(a->conf->device), VG_Q(f->set_aside), f->set_aside_rows,
+                    VG_Q("another device's"));
+    }
+    if (f->taken_back) {
+        vg_log_info("buffer-taken-back", "device=%s file=%s", VG_Q(a->conf->device),
+                    VG_Q(a->conf->buffer_path));
+    }
+    if (f->others > 0) {
+        vg_log_warn("other-buffers", "count=%zu files=%s.of-*", f->others,
+                    VG_Q(a->conf->buffer_path));
+    }
+}
+
 enum vg_err vgi_relay_open_buffer(struct vgi_agent *a, struct vg_error *err)
 {
     const struct vgi_edge_conf *conf = a->conf;
@@ -168,6 +187,7 @@ enum vg_err vgi_relay_open_buffer(struct vgi_agent *a, struct vg_error *err)
     if (e != VG_OK) {
         return vg_err_blame_value(err, e, "buffer.path", conf->buffer_path);
     }
+    tell_found(a);
     e = vg_loop_watch(a->loop, vg_buffer_fd(a->buffer), VG_LOOP_READ, on_buffer, a,
                       &a->buffer_watch);
     if (e == VG_OK) {

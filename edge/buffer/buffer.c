@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ static enum vg_err read_boot_id(char *out, struct vg_error *err)
 }
 
 /* What the file tells at start: how much waits, and gaps that nobody has heard of yet. */
-static enum vg_err take_stock(struct vg_buffer *b, bool damaged, struct vg_error *err)
+static enum vg_err take_stock(struct vg_buffer *b, struct vg_error *err)
 {
     int64_t live = 0;
     bool good =
@@ -77,9 +78,16 @@ static enum vg_err take_stock(struct vg_buffer *b, bool damaged, struct vg_error
         return vg_fail(err, VG_E_IO, "%s: %s", b->store.path, b->store.why);
     }
     b->own.bytes = live;
-    b->own.damaged = damaged ? 1 : 0;
-    if (damaged) {
+    b->own.damaged = b->found.damaged ? 1 : 0;
+    if (b->found.damaged) {
         (void)vgi_writer_event(b, VG_EVENT_STORAGE, "damaged: file set aside, a new one begun");
+    }
+    if (b->found.others > 0) {
+        /* Not whose: this device's collector need not be theirs. */
+        char text[VG_EVENT_TEXT_MAX + 1];
+        (void)snprintf(text, sizeof text, "set aside: buffers of other devices, count=%zu",
+                       b->found.others);
+        (void)vgi_writer_event(b, VG_EVENT_STORAGE, text);
     }
     return VG_OK;
 }
@@ -133,17 +141,22 @@ static enum vg_err open_parts(struct vg_buffer *b, const struct vg_buffer_option
     if (e == VG_OK && (e = vg_random_bytes(&id, sizeof id)) != VG_OK) {
         (void)vg_fail(err, e, "buffer: no randomness");
     }
-    bool damaged = false;
     if (e == VG_OK) {
-        e = vgi_store_open(&b->store, options->path, options->vfs,
-                           options->boot_id != NULL ? options->boot_id : boot_id, id,
-                           vg_now_wall(b->clock).ms / 1000, &damaged, err);
+        const struct vgi_opening how = {
+            .path = options->path,
+            .vfs = options->vfs,
+            .boot_id = options->boot_id != NULL ? options->boot_id : boot_id,
+            .device = b->device,
+            .id = id,
+            .wall_s = vg_now_wall(b->clock).ms / 1000,
+        };
+        e = vgi_store_open(&b->store, &how, &b->found, err);
     }
     if (e != VG_OK) {
         return e;
     }
     vgi_store_bound(&b->store, b->max_bytes);
-    return take_stock(b, damaged, err);
+    return take_stock(b, err);
 }
 
 enum vg_err vg_buffer_open(const struct vg_buffer_options *options,
@@ -223,6 +236,11 @@ uint64_t vg_buffer_close(struct vg_buffer *b, struct vg_error *err)
     }
     release(b);
     return lost;
+}
+
+const struct vg_buffer_found *vg_buffer_found(const struct vg_buffer *b)
+{
+    return &b->found;
 }
 
 int vg_buffer_fd(const struct vg_buffer *b)

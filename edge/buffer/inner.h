@@ -66,6 +66,7 @@ struct vg_buffer {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     int event_fd;
+    struct vg_buffer_found found; /* as the open left it */
 
     struct vgi_ring rings[VG_BUFFER_LANES];
     uint64_t last_seq[VG_BUFFER_LANES];

@@ -69,7 +69,7 @@ static const char *const texts[ST_END] = {
                        " place BETWEEN ?3 + epoch * ?2 AND ?3 + epoch * ?2 + (?2 - 1))",
     [ST_BOOTS_TRIM] =
         "DELETE FROM boots WHERE boot <> ?1 AND boot NOT IN (SELECT boot FROM epochs)",
-    [ST_EPOCH] = "INSERT OR REPLACE INTO epochs VALUES(?1, ?2, ?3)",
+    [ST_EPOCH] = "INSERT OR REPLACE INTO epochs VALUES(?1, ?2, ?3, ?4)",
     [ST_INSERT] = "INSERT INTO queue VALUES(?1, ?2, ?3)",
     [ST_REMOVE] = "DELETE FROM queue WHERE place BETWEEN ?1 AND ?2",
     [ST_QUARANTINE] = "INSERT INTO quarantine(lane, store, seq, code, taken, row)"
@@ -196,7 +196,7 @@ static bool ask(struct vgi_store *s, enum statement which, const int64_t *values
     return finish(s, st, rc);
 }
 
-static bool register_epoch(struct vgi_store *s)
+static bool insert_boot(struct vgi_store *s)
 {
     sqlite3_stmt *st = ready(s, ST_BOOT);
     if (st == NULL) {
@@ -204,11 +204,28 @@ static bool register_epoch(struct vgi_store *s)
     }
     (void)sqlite3_bind_int64(st, 1, s->boot);
     (void)sqlite3_bind_text(st, 2, s->boot_id, -1, SQLITE_STATIC);
-    return finish(s, st, sqlite3_step(st)) &&
+    return finish(s, st, sqlite3_step(st));
+}
+
+static bool insert_epoch(struct vgi_store *s)
+{
+    sqlite3_stmt *st = ready(s, ST_EPOCH);
+    if (st == NULL) {
+        return false;
+    }
+    (void)sqlite3_bind_int64(st, 1, s->epoch);
+    (void)sqlite3_bind_int64(st, 2, (int64_t)s->id);
+    (void)sqlite3_bind_int64(st, 3, s->boot);
+    (void)sqlite3_bind_text(st, 4, s->device, -1, SQLITE_STATIC);
+    return finish(s, st, sqlite3_step(st));
+}
+
+static bool register_epoch(struct vgi_store *s)
+{
+    return insert_boot(s) &&
            RUN(s, ST_EPOCHS_TRIM, s->epoch, SEQ_MASK + 1, lane_begin(VG_BUFFER_ROUTINE)) &&
-           RUN(s, ST_EPOCH, s->epoch, (int64_t)s->id, s->boot) &&
-           RUN(s, ST_ANCHORS_TRIM, s->boot, s->anchors_max) && RUN(s, ST_BOOTS_TRIM, s->boot) &&
-           RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max);
+           insert_epoch(s) && RUN(s, ST_ANCHORS_TRIM, s->boot, s->anchors_max) &&
+           RUN(s, ST_BOOTS_TRIM, s->boot) && RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max);
 }
 
 void vgi_store_bound(struct vgi_store *s, int64_t max_bytes)

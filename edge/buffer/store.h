@@ -1,7 +1,7 @@
 /* The SQLite file behind the buffer: one connection, one thread, no policy of its own.
  *
  *   boots   boot ids seen                         anchors     wall time at a boot's moment
- *   epochs  one per open: its store id and boot   queue       place → taken, packed reading
+ *   epochs  one per open: store id, boot, device  queue       place → taken, packed reading
  *   gaps    what was evicted and not yet told     quarantine  rows that a collector refused
  *
  * A place is lane, epoch and seq in one integer, in this order, so that a routine reading always
@@ -13,13 +13,14 @@
 #ifndef VIGIA_BUFFER_STORE_H
 #define VIGIA_BUFFER_STORE_H
 
+#include "beside.h"
 #include "resolve.h"
 #include "row.h"
 
 #include "vigia/buffer.h"
 
 #define VGI_APPLICATION_ID 0x56474231 /* "VGB1" */
-#define VGI_SCHEMA_VERSION 2
+#define VGI_SCHEMA_VERSION 3
 #define VGI_PAGE_BYTES     4096
 /* Bits of a place: the lane above them. */
 #define VGI_SEQ_BITS   38
@@ -33,10 +34,8 @@
 #define VGI_HEAP_MAX_BYTES (4 << 20)
 /* A file larger than this is not read through at start; damage shows when it is read. */
 #define VGI_CHECK_MAX_BYTES (32LL << 20)
-/* Damaged files kept beside the live one. */
-#define VGI_DAMAGED_MAX 2
-#define VGI_BOOT_ID_MAX 36
-#define VGI_GAPS_MAX    16
+#define VGI_BOOT_ID_MAX     36
+#define VGI_GAPS_MAX        16
 /* Anchors and quarantine may each take this part of the file at most: readings that wait keep the
  * greater part. An anchor takes less than so many bytes, half-empty pages included. */
 #define VGI_ASIDE_SHARE  8
@@ -74,24 +73,33 @@ struct vgi_key {
 struct vgi_store {
     struct sqlite3 *db;
     struct sqlite3_stmt *statements[VGI_STATEMENTS];
-    char path[512];
+    char path[VGI_PATH_MAX];
     char vfs[64];
+    char device[VG_DEVICE_NAME_MAX + 1];
     char boot_id[VGI_BOOT_ID_MAX + 1];
-    uint64_t id;                         /* of this open; survives a damaged file */
-    int64_t epoch;                       /* of this open */
-    int64_t boot;                        /* row of `boots` */
-    bool registered;                     /* boot and epoch are on the card */
+    uint64_t id;                        /* of this open; survives a damaged file */
+    int64_t epoch;                      /* of this open */
+    int64_t boot;                       /* row of `boots` */
+    bool registered;                    /* boot and epoch are on the card */
+    char owner[VG_DEVICE_NAME_MAX + 1]; /* whose file this was when opened; "": not known */
+    bool kept; /* when opened, something was in it that is not to be lost */
     int64_t anchors_max, quarantine_max; /* entries kept */
     int wal_pages;
     enum vgi_fault fault; /* of the last failure */
     char why[160];
 };
 
-/* Opens or makes the file. `id` is the new store id. A damaged file is set aside and *damaged says
- * so. Errors as vg_buffer_open. The epoch is registered by the first transaction that succeeds. */
-enum vg_err vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
-                           const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
-                           struct vg_error *err) VG_NODISCARD;
+struct vgi_opening {
+    const char *path, *vfs; /* vfs NULL: the system's */
+    const char *boot_id, *device;
+    uint64_t id; /* the new store id */
+    int64_t wall_s;
+};
+
+/* Opens or makes the file; *found says what became of one that was damaged or another device's.
+ * Errors as vg_buffer_open. The epoch is registered by the first transaction that succeeds. */
+enum vg_err vgi_store_open(struct vgi_store *s, const struct vgi_opening *how,
+                           struct vg_buffer_found *found, struct vg_error *err) VG_NODISCARD;
 /* Sets the file aside and begins a new one with the same store id and epoch. */
 enum vg_err vgi_store_replace(struct vgi_store *s, int64_t wall_s,
                               struct vg_error *err) VG_NODISCARD;

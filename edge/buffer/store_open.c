@@ -1,17 +1,12 @@
 /* Opening the buffer's file: is it ours, is it whole, does it keep what it promises. */
+#include "look.h"
 #include "store.h"
 
-#include "vigia/log.h"
+#include "vigia/span.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* migrations[n] takes a file from version n to n + 1. */
@@ -33,167 +28,13 @@ static const char *const migrations[VGI_SCHEMA_VERSION] = {
     "DROP TABLE rows;"
     "CREATE VIEW rows AS SELECT place >> 62 AS lane, (place >> 38) & 16777215 AS epoch,"
     " place & 274877906943 AS seq, taken, row FROM queue;",
+    /* Whose rows they are; '' where an older version did not write it down. */
+    "ALTER TABLE epochs ADD COLUMN device TEXT NOT NULL DEFAULT '';",
 };
 static_assert(VGI_SEQ_BITS == 38 && VGI_EPOCH_MAX == 16777215, "as the migration says");
 
-/* What stands in a file, seen without opening it as a database. UNDONE: a power cut left a rollback
- * journal beside it (the schema was being made, or WAL being switched on), so what it holds is known
- * only once SQLite has rolled that back. */
-enum look { LOOK_NEW, LOOK_OURS, LOOK_UNDONE, LOOK_DAMAGED };
-
-static uint32_t be32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
-
-static enum vg_err refuse_version(const char *path, uint32_t version, struct vg_error *err)
-{
-    return vg_fail(err, VG_E_VERSION,
-                   "%s: buffer of schema version %" PRIu32
-                   ", made by a newer program; accepted: up to %d",
-                   path, version, VGI_SCHEMA_VERSION);
-}
-
-static bool has_journal(const char *path)
-{
-    char journal[600];
-    struct stat is;
-    (void)snprintf(journal, sizeof journal, "%s-journal", path);
-    return stat(journal, &is) == 0 && S_ISREG(is.st_mode) && is.st_size > 0;
-}
-
-static enum vg_err refuse_owner(const char *path, uint32_t application, struct vg_error *err)
-{
-    return vg_fail(err, VG_E_VERSION,
-                   "%s: database of another program (application id 0x%08" PRIx32
-                   "); accepted: 0x%08x",
-                   path, application, (unsigned)VGI_APPLICATION_ID);
-}
-
-/* The header of the file itself (https://sqlite.org/fileformat.html §1.3): application id at 68,
- * user version at 60. A file that is no database is somebody else's unless its size is that of one.
- */
-static enum vg_err look_at(const char *path, enum look *look, struct vg_error *err)
-{
-    struct stat is;
-    if (stat(path, &is) == 0 && !S_ISREG(is.st_mode)) {
-        return vg_fail(err, VG_E_INVALID,
-                       "%s: is no regular file; accepted: a buffer file of this program, or none",
-                       path);
-    }
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        if (errno != ENOENT) {
-            return vg_fail(err, errno == EACCES ? VG_E_DENIED : VG_E_IO, "%s: %s", path,
-                           strerror(errno));
-        }
-        *look = LOOK_NEW;
-        return VG_OK;
-    }
-    uint8_t head[100] = {0};
-    struct stat st = {0};
-    ssize_t got = read(fd, head, sizeof head);
-    int failed = got < 0 || fstat(fd, &st) != 0 ? errno : 0;
-    (void)close(fd);
-    if (failed != 0) {
-        return vg_fail(err, VG_E_IO, "%s: %s", path, strerror(failed));
-    }
-    bool whole = got == (ssize_t)sizeof head && memcmp(head, "SQLite format 3", 16) == 0;
-    if (has_journal(path) && (!whole || be32(head + 68) == 0)) {
-        *look = LOOK_UNDONE;
-        return VG_OK;
-    }
-    if (got == 0) {
-        *look = LOOK_NEW;
-        return VG_OK;
-    }
-    if (!whole) {
-        if (st.st_size % VGI_PAGE_BYTES != 0) {
-            return vg_fail(err, VG_E_VERSION,
-                           "%s: not a database; accepted: a buffer file of this program, or none",
-                           path);
-        }
-        *look = LOOK_DAMAGED;
-        return VG_OK;
-    }
-    uint32_t application = be32(head + 68);
-    if (application != VGI_APPLICATION_ID) {
-        return refuse_owner(path, application, err);
-    }
-    if (be32(head + 60) > VGI_SCHEMA_VERSION) {
-        return refuse_version(path, be32(head + 60), err);
-    }
-    *look = LOOK_OURS;
-    return VG_OK;
-}
-
-/* Removes the oldest files set aside before, so that damage that comes again cannot fill the card.
- */
-static void forget_damaged(const char *path)
-{
-    char folder[512];
-    (void)snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    const char *name = slash != NULL ? path + (slash - folder) + 1 : path;
-    if (slash != NULL) {
-        slash[1] = '\0';
-    }
-    char prefix[300];
-    (void)snprintf(prefix, sizeof prefix, "%s.damaged-", name);
-    for (int rounds = 0; rounds < 16; rounds++) {
-        DIR *d = opendir(slash != NULL ? folder : ".");
-        if (d == NULL) {
-            return;
-        }
-        size_t count = 0;
-        char oldest[NAME_MAX + 1] = "";
-        for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-            size_t len = strlen(e->d_name);
-            bool wal = len > 4 && strcmp(e->d_name + len - 4, "-wal") == 0;
-            if (strncmp(e->d_name, prefix, strlen(prefix)) == 0 && !wal) {
-                count++;
-                if (oldest[0] == '\0' || strcmp(e->d_name, oldest) < 0) {
-                    (void)vg_str_copy(e->d_name, oldest, sizeof oldest);
-                }
-            }
-        }
-        (void)closedir(d);
-        if (count <= VGI_DAMAGED_MAX) {
-            return;
-        }
-        char victim[sizeof folder + sizeof oldest + 8];
-        (void)snprintf(victim, sizeof victim, "%s%s", slash != NULL ? folder : "", oldest);
-        (void)unlink(victim);
-        (void)snprintf(victim, sizeof victim, "%s%s-wal", slash != NULL ? folder : "", oldest);
-        (void)unlink(victim);
-    }
-}
-
-static enum vg_err set_aside(const char *path, int64_t wall_s, struct vg_error *err)
-{
-    char from[600], to[640];
-    /* The second part keeps two in one second apart. */
-    for (int n = 0; n < 100; n++) {
-        (void)snprintf(to, sizeof to, "%s.damaged-%010" PRId64 "%s%.*d", path, wall_s,
-                       n > 0 ? "." : "", n > 0 ? 2 : 0, n);
-        if (access(to, F_OK) != 0) {
-            break;
-        }
-    }
-    if (rename(path, to) != 0 && errno != ENOENT) {
-        return vg_fail(err, VG_E_IO, "%s: damaged, and cannot be renamed: %s", path,
-                       strerror(errno));
-    }
-    /* A WAL left behind would be replayed into the new file. */
-    (void)snprintf(from, sizeof from, "%s-wal", path);
-    (void)snprintf(to + strlen(to), sizeof to - strlen(to), "-wal");
-    if (rename(from, to) != 0 && errno != ENOENT) {
-        return vg_fail(err, VG_E_IO, "%s: damaged, and cannot be renamed: %s", from,
-                       strerror(errno));
-    }
-    forget_damaged(path);
-    return VG_OK;
-}
+/* A file given way to may have to give way itself: by hand, two may have changed places. */
+#define OWN_ROUNDS 4
 
 static int read_int(sqlite3 *db, const char *sql, int64_t *out)
 {
@@ -245,7 +86,7 @@ static int migrate(struct vgi_store *s, bool fresh, struct vg_error *err)
     int64_t version = 0;
     int rc = read_int(s->db, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK && version > VGI_SCHEMA_VERSION) {
-        (void)refuse_version(s->path, (uint32_t)version, err);
+        (void)vgi_refuse_version(s->path, (uint32_t)version, err);
         return SQLITE_MISMATCH;
     }
     if (rc != SQLITE_OK || version == VGI_SCHEMA_VERSION) {
@@ -354,6 +195,34 @@ static int place(struct vgi_store *s)
     return rc;
 }
 
+/* Whose file this is, as the last open that wrote into it noted, and whether anything is in it. */
+static int look_whose(struct vgi_store *s)
+{
+    sqlite3_stmt *st = NULL;
+    s->owner[0] = '\0';
+    int rc = sqlite3_prepare_v2(s->db, "SELECT device FROM epochs ORDER BY epoch DESC LIMIT 1", -1,
+                                &st, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(st);
+    }
+    if (rc == SQLITE_ROW) {
+        const char *owner = (const char *)sqlite3_column_text(st, 0);
+        rc = owner == NULL                                   ? SQLITE_NOMEM
+             : vg_str_copy(owner, s->owner, sizeof s->owner) ? SQLITE_OK
+                                                             : SQLITE_CORRUPT;
+    }
+    (void)sqlite3_finalize(st);
+    int64_t kept = 0;
+    if (rc == SQLITE_OK || rc == SQLITE_DONE) {
+        rc = read_int(s->db,
+                      "SELECT EXISTS (SELECT 1 FROM queue) OR EXISTS (SELECT 1 FROM gaps) OR EXISTS"
+                      " (SELECT 1 FROM quarantine)",
+                      &kept);
+    }
+    s->kept = kept != 0;
+    return rc;
+}
+
 /* Rolls back what a power cut left (the first read does), and looks at what was there before. */
 static int look_again(struct vgi_store *s, bool *fresh, struct vg_error *err)
 {
@@ -364,14 +233,14 @@ static int look_again(struct vgi_store *s, bool *fresh, struct vg_error *err)
     }
     *fresh = application == 0 && objects == 0;
     if (rc == SQLITE_OK && !*fresh && application != VGI_APPLICATION_ID) {
-        (void)refuse_owner(s->path, (uint32_t)application, err);
+        (void)vgi_refuse_owner(s->path, (uint32_t)application, err);
         return SQLITE_MISMATCH;
     }
     return rc;
 }
 
 /* One attempt. SQLITE_MISMATCH: *err is filled. */
-static int attempt(struct vgi_store *s, enum look look, struct vg_error *err)
+static int attempt(struct vgi_store *s, enum vgi_look look, struct vg_error *err)
 {
     int rc = sqlite3_open_v2(s->path, &s->db,
                              SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX |
@@ -385,9 +254,9 @@ static int attempt(struct vgi_store *s, enum look look, struct vg_error *err)
     char sql[100];
     (void)snprintf(sql, sizeof sql, "PRAGMA locking_mode=EXCLUSIVE; PRAGMA cache_size=-%d",
                    VGI_CACHE_KIB);
-    bool fresh = look == LOOK_NEW;
+    bool fresh = look == VGI_LOOK_NEW;
     rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
-    if (rc == SQLITE_OK && look == LOOK_UNDONE) {
+    if (rc == SQLITE_OK && look == VGI_LOOK_UNDONE) {
         rc = look_again(s, &fresh, err);
     }
     if (rc == SQLITE_OK) {
@@ -399,7 +268,10 @@ static int attempt(struct vgi_store *s, enum look look, struct vg_error *err)
     if (rc == SQLITE_OK) {
         rc = check_whole(s);
     }
-    return rc == SQLITE_OK ? place(s) : rc;
+    if (rc == SQLITE_OK) {
+        rc = place(s);
+    }
+    return rc == SQLITE_OK ? look_whose(s) : rc;
 }
 
 static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
@@ -449,23 +321,23 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
 {
     struct vg_error detail = {0};
     for (int round = 0;; round++) {
-        enum look look = LOOK_NEW;
-        enum vg_err e = look_at(s->path, &look, &detail);
+        enum vgi_look look = VGI_LOOK_NEW;
+        enum vg_err e = vgi_look_at(s->path, &look, &detail);
         int rc = SQLITE_OK;
-        if (e == VG_OK && look != LOOK_DAMAGED) {
+        if (e == VG_OK && look != VGI_LOOK_DAMAGED) {
             rc = attempt(s, look, &detail);
             if (rc == SQLITE_OK) {
                 return VG_OK;
             }
         }
         bool broken =
-            e == VG_OK && (look == LOOK_DAMAGED || vgi_store_classify(rc) == VGI_FAULT_DAMAGED);
+            e == VG_OK && (look == VGI_LOOK_DAMAGED || vgi_store_classify(rc) == VGI_FAULT_DAMAGED);
         if (e == VG_OK && !broken) {
             e = explain(s, rc, &detail);
         }
         vgi_store_close(s);
         if (broken && round == 0) {
-            e = set_aside(s->path, wall_s, &detail);
+            e = vgi_beside_damaged(s->path, wall_s, &detail);
             *damaged = true;
         } else if (broken) {
             e = vg_fail(&detail, VG_E_CORRUPT, "%s: damaged again as soon as it was made", s->path);
@@ -479,30 +351,99 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
     }
 }
 
-enum vg_err vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
-                           const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
-                           struct vg_error *err)
+/* What waits in a file is its device's. One in which nothing is goes to whoever opens it, and makes
+ * room for the device's own if that is beside. */
+static bool is_own(const struct vgi_store *s)
+{
+    char own[VGI_BESIDE_MAX];
+    if (s->kept) {
+        return s->owner[0] == '\0' || strcmp(s->owner, s->device) == 0;
+    }
+    vgi_beside_name(s->path, s->device, own);
+    return access(own, F_OK) != 0;
+}
+
+/* Everything into the file itself, so that one rename moves it; the close then removes the WAL. */
+static int write_back(struct vgi_store *s)
+{
+    int no = 0;
+    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    return rc == SQLITE_OK ? sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &no)
+                           : rc;
+}
+
+static enum vg_err give_way(struct vgi_store *s, struct vg_buffer_found *found,
+                            struct vg_error *err)
+{
+    int64_t rows = 0;
+    int rc = read_int(s->db, "SELECT count(*) FROM queue", &rows);
+    if (rc == SQLITE_OK) {
+        rc = write_back(s);
+    }
+    enum vg_err e = rc == SQLITE_OK ? VG_OK : explain(s, rc, err);
+    vgi_store_close(s);
+    if (e == VG_OK && !s->kept) {
+        return vgi_beside_remove(s->path, err);
+    }
+    if (e == VG_OK) {
+        e = vgi_beside_put(s->path, s->owner, err);
+    }
+    if (e == VG_OK) {
+        vgi_beside_name(s->path, s->owner, found->set_aside);
+        found->set_aside_rows = (uint64_t)rows;
+    }
+    return e;
+}
+
+static enum vg_err open_own(struct vgi_store *s, int64_t wall_s, struct vg_buffer_found *found,
+                            struct vg_error *err)
+{
+    for (int round = 0; round < OWN_ROUNDS; round++) {
+        enum vg_err e = vgi_beside_take(s->path, s->device, &found->taken_back, err);
+        if (e == VG_OK) {
+            e = open_file(s, wall_s, &found->damaged, err);
+        }
+        if (e == VG_OK && is_own(s)) {
+            found->others = vgi_beside_others(s->path);
+            return VG_OK;
+        }
+        if (e == VG_OK) {
+            e = give_way(s, found, err);
+        }
+        if (e != VG_OK) {
+            return e;
+        }
+    }
+    return vg_fail(err, VG_E_EXISTS,
+                   "%s: the file beside it that is named after '%s' holds another device's rows, "
+                   "again and again; accepted: a file that is named after its device",
+                   s->path, s->device);
+}
+
+enum vg_err vgi_store_open(struct vgi_store *s, const struct vgi_opening *how,
+                           struct vg_buffer_found *found, struct vg_error *err)
 {
     memset(s, 0, sizeof *s);
-    *damaged = false;
+    memset(found, 0, sizeof *found);
     if (sqlite3_libversion_number() < VG_FLOOR_SQLITE) {
         return vg_fail(err, VG_E_UNSUPPORTED, "SQLite %s is too old; accepted: %d and later",
                        sqlite3_libversion(), VG_FLOOR_SQLITE);
     }
-    s->id = id;
-    if (!vg_str_copy(path, s->path, sizeof s->path) ||
-        !vg_str_copy(vfs != NULL ? vfs : "", s->vfs, sizeof s->vfs) ||
-        !vg_str_copy(boot_id, s->boot_id, sizeof s->boot_id)) {
-        return vg_fail(err, VG_E_RANGE, "buffer: path, VFS or boot id too long");
+    s->id = how->id;
+    if (!vg_str_copy(how->path, s->path, sizeof s->path) ||
+        !vg_str_copy(how->vfs != NULL ? how->vfs : "", s->vfs, sizeof s->vfs) ||
+        !vg_str_copy(how->device, s->device, sizeof s->device) ||
+        !vg_str_copy(how->boot_id, s->boot_id, sizeof s->boot_id)) {
+        return vg_fail(err, VG_E_RANGE, "buffer: path, VFS, device or boot id too long");
     }
     (void)sqlite3_hard_heap_limit64(VGI_HEAP_MAX_BYTES);
-    return open_file(s, wall_s, damaged, err);
+    return open_own(s, how->wall_s, found, err);
 }
 
 enum vg_err vgi_store_replace(struct vgi_store *s, int64_t wall_s, struct vg_error *err)
 {
     bool again;
     vgi_store_close(s);
-    enum vg_err e = set_aside(s->path, wall_s, err);
+    enum vg_err e = vgi_beside_damaged(s->path, wall_s, err);
     return e != VG_OK ? e : open_file(s, wall_s, &again, err);
 }

@@ -161,6 +161,13 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
     return VG_OK;
 }
 
+enum vg_err vg_folder_sync(const char *path, struct vg_error *err)
+{
+    return sync_folder(path) == 0 ? VG_OK
+                                  : vg_fail(err, VG_E_IO, "%s: its folder cannot be synced: %s",
+                                            path, strerror(errno));
+}
+
 int vg_stdout_end(const char *program, int exit_code)
 {
     const bool flushed = fflush(stdout) == 0;

@@ -125,18 +125,15 @@ enum vg_err __wrap_vg_buffer_open(const struct vg_buffer_options *options,
     return __real_vg_buffer_open(&other, events, clock, out, err);
 }
 
-enum vg_err __real_vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
-                                  const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
-                                  struct vg_error *err);
-enum vg_err __wrap_vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
-                                  const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
-                                  struct vg_error *err);
-enum vg_err __wrap_vgi_store_open(struct vgi_store *s, const char *path, const char *vfs,
-                                  const char *boot_id, uint64_t id, int64_t wall_s, bool *damaged,
-                                  struct vg_error *err)
+enum vg_err __real_vgi_store_open(struct vgi_store *s, const struct vgi_opening *how,
+                                  struct vg_buffer_found *found, struct vg_error *err);
+enum vg_err __wrap_vgi_store_open(struct vgi_store *s, const struct vgi_opening *how,
+                                  struct vg_buffer_found *found, struct vg_error *err);
+enum vg_err __wrap_vgi_store_open(struct vgi_store *s, const struct vgi_opening *how,
+                                  struct vg_buffer_found *found, struct vg_error *err)
 {
     const struct sim_device *d = &sim_world.devices[sim_me()->host->number - 1];
-    enum vg_err rc = __real_vgi_store_open(s, path, vfs, boot_id, id, wall_s, damaged, err);
+    enum vg_err rc = __real_vgi_store_open(s, how, found, err);
     if (rc == VG_OK && defect == SIM_DEFECT_LOST_ROW && d->death_count > 0) {
         /* Only one that came in the last seconds: nothing in the log stands behind it. */
         char sql[200];

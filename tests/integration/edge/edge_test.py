@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 
-from rig import EDGE, FIXTURE, FLEET, SILENT_NAMES, Rig, check_whole, figures, free_port, identity, wait_for
+from rig import EDGE, FIXTURE, FLEET, PSK, SILENT_NAMES, Rig, check_whole, figures, free_port, identity, wait_for
 from udp_proxy import UdpProxy
 
 SEED = int(os.environ.get("VIGIA_SEED", "7"))
@@ -271,6 +271,34 @@ def stopping_waits_for_no_name_server(rig):
     collector = rig.collector()
     rig.agent("sensor nothing period 1d motion off\nend 1s\n", "127.0.0.1:%d" % collector.port, source_sim__ledger="")
     wait_for("everything is sent", rig.drained)
+    check_whole(rig)
+
+
+def readings_wait_for_their_own_device_when_another_is_provisioned(rig):
+    rig.agent(STORY, "127.0.0.1:%d" % free_port())
+    wait_for("readings wait on the card",
+             lambda: (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}', 0) > 20)
+    rig.edge.stop()
+    rig.fixture("device", rig.url, rig.path("kek"), "pi-43", "1", "active", PSK, "s-*")
+    collector = rig.collector()
+    quiet = "sensor nothing period 1d motion off\nend 1s\n"
+    rig.agent(quiet, "127.0.0.1:%d" % collector.port, device__name="pi-43", source_sim__ledger="")
+    wait_for("the new device speaks", lambda: [r for r in rig.stored() if r["sensor"] == "pi-43"] and
+             (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}') == 0)
+    heard = rig.stored()
+    assert {r["device"] for r in heard} == {"pi-43"}, heard
+    assert {r["sensor"] for r in heard} == {"pi-43"}, "under another device's name: %s" % heard
+    assert any("other devices, count=1" in r.get("storage", "") for r in heard), heard
+    assert figures(rig.edge)["vigia_edge_other_buffers"] == 1
+    line = [x for x in rig.edge.log().splitlines() if "msg=buffer-set-aside" in x]
+    assert len(line) == 1 and "edge.db.of-pi-42" in line[0], rig.edge.log()
+    rig.edge.stop()
+    # Provisioned back, the device sends what it had.
+    rig.agent(quiet, "127.0.0.1:%d" % collector.port, source_sim__ledger="")
+    wait_for("the first device speaks", lambda: [r for r in rig.stored() if r["device"] == "pi-42"] and rig.drained())
+    assert {r["device"] for r in rig.stored() if r["sensor"].startswith("s-")} == {"pi-42"}
+    assert figures(rig.edge)["vigia_edge_other_buffers"] == 0
+    assert "msg=buffer-taken-back" in rig.edge.log()
     check_whole(rig)
 
 

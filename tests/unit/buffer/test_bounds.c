@@ -101,7 +101,7 @@ static void whatever_else_fills_the_file_the_newest_rows_can_still_be_fetched(vo
     /* Boots that left one row each take more room than their rows. */
     run_sql(r->path, "INSERT INTO boots SELECT 100 + value, printf('%0100d', value) FROM"
                      " series WHERE value <= 900;"
-                     "INSERT INTO epochs SELECT 100 + value, value, 100 + value FROM"
+                     "INSERT INTO epochs SELECT 100 + value, value, 100 + value, 'pi-1' FROM"
                      " series WHERE value <= 900;"
                      "INSERT INTO queue SELECT (1 << 62) | ((100 + value) << 38) | 1, 0, row FROM"
                      " (SELECT row FROM queue LIMIT 1), series WHERE value <= 900");
@@ -134,11 +134,12 @@ static void evictions_from_many_stores_are_all_told(void **state)
     struct rig *r = *state;
     make_small(r);
     r->options.max_bytes = 131072;
-    run_sql(r->path, "DELETE FROM queue;"
-                     "INSERT INTO epochs SELECT 100 + value, value, (SELECT max(boot) FROM boots)"
-                     " FROM series WHERE value <= 600;"
-                     "INSERT INTO queue SELECT (1 << 62) | ((100 + value) << 38) | 1, 0,"
-                     " zeroblob(600) FROM series WHERE value <= 600");
+    run_sql(r->path,
+            "DELETE FROM queue;"
+            "INSERT INTO epochs SELECT 100 + value, value, (SELECT max(boot) FROM boots), 'pi-1'"
+            " FROM series WHERE value <= 600;"
+            "INSERT INTO queue SELECT (1 << 62) | ((100 + value) << 38) | 1, 0,"
+            " zeroblob(600) FROM series WHERE value <= 600");
     uint64_t told = 0, left = OLD_ROWS;
     struct vg_reading x = smoke("s2");
     for (int opens = 0; opens < 4; opens++) {

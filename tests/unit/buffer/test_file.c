@@ -32,8 +32,8 @@ static void a_database_of_another_program_is_refused_untouched(void **state)
 static void a_database_of_a_newer_version_is_refused_untouched(void **state)
 {
     struct rig *r = *state;
-    run_sql(r->path, "PRAGMA application_id=1447510577; PRAGMA user_version=3; CREATE TABLE t(x)");
-    expect_refusal(r, VG_E_VERSION, "version 3");
+    run_sql(r->path, "PRAGMA application_id=1447510577; PRAGMA user_version=4; CREATE TABLE t(x)");
+    expect_refusal(r, VG_E_VERSION, "version 4");
 }
 
 static void rows_of_a_file_of_version_1_are_carried_over(void **state)
@@ -47,11 +47,13 @@ static void rows_of_a_file_of_version_1_are_carried_over(void **state)
         append(r, &u);
     }
     rig_close(r);
-    run_sql(r->path,
-            "CREATE TABLE old(lane INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
-            " taken INTEGER NOT NULL, row BLOB NOT NULL, PRIMARY KEY(lane, epoch, seq)) WITHOUT"
-            " ROWID; INSERT INTO old SELECT lane, epoch, seq, taken, row FROM rows; DROP VIEW rows;"
-            " DROP TABLE queue; ALTER TABLE old RENAME TO rows; PRAGMA user_version=1");
+    run_sql(
+        r->path,
+        "CREATE TABLE old(lane INTEGER NOT NULL, epoch INTEGER NOT NULL, seq INTEGER NOT NULL,"
+        " taken INTEGER NOT NULL, row BLOB NOT NULL, PRIMARY KEY(lane, epoch, seq)) WITHOUT"
+        " ROWID; INSERT INTO old SELECT lane, epoch, seq, taken, row FROM rows; DROP VIEW rows;"
+        " DROP TABLE queue; ALTER TABLE old RENAME TO rows; ALTER TABLE epochs DROP COLUMN device;"
+        " PRAGMA user_version=1");
     rig_open(r);
     for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
         assert_int_equal(fetch(r, (enum vg_buffer_lane)lane, 8), 3);

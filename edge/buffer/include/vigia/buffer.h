@@ -24,6 +24,12 @@
  * committed together with the eviction. While the disk is full, readings are kept in the rings and
  * handed out from there.
  *
+ * The file belongs to one device. Opened for another (this one was provisioned anew), what waits in
+ * it is not sent under the other's name: the file is renamed to NAME.of-DEVICE, a new one begins and
+ * a `storage` event says so, at every open while there is such a file. Opened for its own device
+ * again, NAME.of-DEVICE is in place again and what it holds is sent. A file in which nothing waits
+ * passes to whoever opens it.
+ *
  * A damaged file is renamed to NAME.damaged-<epoch s>, a new one begins and a `storage` event says
  * so. A failed fsync or write is fatal for the open file: on_fatal is called, nothing is written
  * any more, rows not yet on the card can still be fetched; the process is expected to end and start
@@ -53,7 +59,7 @@ enum vg_buffer_lane { VG_BUFFER_URGENT, VG_BUFFER_ROUTINE, VG_BUFFER_LANES };
 
 struct vg_buffer_options {
     const char *path;                   /* the database file; its folder exists */
-    const char *device;                 /* the name that events stand under */
+    const char *device;                 /* whose rows these are; events stand under it, too */
     int64_t max_bytes;                  /* >= VG_BUFFER_BYTES_MIN */
     int64_t max_age_ms;                 /* > 0; INT64_MAX: no limit */
     int64_t group_ms;                   /* 1 to 5000 */
@@ -113,12 +119,25 @@ struct vg_buffer_stats {
     bool fatal;
 };
 
+/* Room for the name of a file set aside. */
+#define VG_BUFFER_FILE_MAX 640
+
+/* What an open found. */
+struct vg_buffer_found {
+    bool damaged;    /* the file was damaged and is set aside */
+    bool taken_back; /* the device's own file, set aside before, is in place again */
+    size_t others;   /* files of other devices, NAME.of-DEVICE: what waits in them is not sent */
+    char set_aside[VG_BUFFER_FILE_MAX]; /* the one that this open has made of the file; "": none */
+    uint64_t set_aside_rows;            /* waiting in it */
+};
+
 struct vg_buffer;
 
 /* Opens or creates the file and starts the thread. `clock` outlives the buffer. err->text is one
  * line naming the file. VG_E_VERSION   a database of another program, or of a newer version: found
  * and accepted are named, nothing touched VG_E_CONFLICT  another process has it open VG_E_INVALID
- * the settings that promise durability did not read back as set VG_E_IO, VG_E_NOTFOUND,
+ * the settings that promise durability did not read back as set VG_E_EXISTS another device's file that
+ * cannot be set aside: there are eight already, or one of its name VG_E_IO, VG_E_NOTFOUND,
  * VG_E_DENIED, VG_E_RANGE (options), VG_E_NOMEM */
 enum vg_err vg_buffer_open(const struct vg_buffer_options *options,
                            const struct vg_buffer_events *events, const struct vg_clock *clock,
@@ -127,6 +146,9 @@ enum vg_err vg_buffer_open(const struct vg_buffer_options *options,
  * how many accepted rows are neither settled nor on the card, and thus gone: if any, *err (may be
  * NULL) says why in one line that names the file (VG_E_IO). */
 uint64_t vg_buffer_close(struct vg_buffer *b, struct vg_error *err);
+
+/* Unchanged since the open. */
+const struct vg_buffer_found *vg_buffer_found(const struct vg_buffer *b);
 
 int vg_buffer_fd(const struct vg_buffer *b);
 void vg_buffer_dispatch(struct vg_buffer *b);

@@ -23,6 +23,9 @@ enum vg_err vg_secret_file_check(const char *path, struct vg_error *err) VG_NODI
 enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
                                  struct vg_error *err) VG_NODISCARD;
 
+/* Syncs the folder in which `path` stands, so that a rename or removal there is durable. VG_E_IO. */
+enum vg_err vg_folder_sync(const char *path, struct vg_error *err) VG_NODISCARD;
+
 /* What a program returns from main: flushes standard output, and where any of what was printed
  * since the start was lost, tells so in one line on standard error, "PROGRAM: standard output:
  * reason", and turns exit code 0 into 1. */

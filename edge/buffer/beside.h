@@ -1,0 +1,35 @@
+/* Files beside the live one: NAME.damaged-<epoch s>, and NAME.of-DEVICE, the buffers of devices that
+ * this one was before it was provisioned anew ('/' in a device's name is written '%', which no name
+ * has). */
+#ifndef VIGIA_BUFFER_BESIDE_H
+#define VIGIA_BUFFER_BESIDE_H
+
+#include "vigia/buffer.h"
+
+#define VGI_PATH_MAX 512
+/* A path with what is put behind it. */
+#define VGI_BESIDE_MAX VG_BUFFER_FILE_MAX
+/* Damaged files kept; one more removes the oldest. */
+#define VGI_DAMAGED_MAX 2
+/* Other devices' files kept. They hold readings that nobody else has, so one more is not made: the
+ * open is refused. */
+#define VGI_OTHERS_MAX 8
+
+/* Renames the file and its WAL, closed before. */
+enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, struct vg_error *err) VG_NODISCARD;
+
+/* How many other devices' files there are. */
+size_t vgi_beside_others(const char *path);
+void vgi_beside_name(const char *path, const char *device, char out[VGI_BESIDE_MAX]);
+
+/* path → NAME.of-DEVICE, durably. The file is closed and has no WAL. VG_E_EXISTS: there is one, or
+ * there are VGI_OTHERS_MAX; VG_E_IO. */
+enum vg_err vgi_beside_put(const char *path, const char *device, struct vg_error *err) VG_NODISCARD;
+/* NAME.of-DEVICE → path, durably, if there is one and path is free; what a file that once was at
+ * path has left there (WAL, journal) goes first. VG_E_IO. */
+enum vg_err vgi_beside_take(const char *path, const char *device, bool *taken,
+                            struct vg_error *err) VG_NODISCARD;
+/* Removes the file at path. */
+enum vg_err vgi_beside_remove(const char *path, struct vg_error *err) VG_NODISCARD;
+
+#endif
