@@ -7,7 +7,9 @@
 #include "../../edge/buffer/inner.h"
 
 #include "vigia/dlog.h"
+#include "vigia/dlog_processor.h"
 #include "vigia/registry.h"
+#include "vigia/rules_json.h"
 
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -31,6 +33,8 @@ static const char *const names[SIM_DEFECT_COUNT] = {
     [SIM_DEFECT_LYING_CARD] = "lying-card",
     [SIM_DEFECT_LOST_ROW] = "lost-row",
     [SIM_DEFECT_LONG_GROUP] = "long-group",
+    [SIM_DEFECT_LATE_ALARM] = "late-alarm",
+    [SIM_DEFECT_WRONG_EVENT] = "wrong-event",
 };
 
 const char *sim_defect_name(enum sim_defect d)
@@ -105,6 +109,40 @@ enum vg_err __wrap_vg_alarm_engine_restore(struct vg_alarm_engine *e, struct vg_
                                            struct vg_error *err)
 {
     return defect == SIM_DEFECT_FORGET_STATE ? VG_OK : __real_vg_alarm_engine_restore(e, json, err);
+}
+
+enum vg_err __real_vg_dlog_processor_commit(struct vg_dlog_processor *p, struct vg_error *err);
+enum vg_err __wrap_vg_dlog_processor_commit(struct vg_dlog_processor *p, struct vg_error *err);
+enum vg_err __wrap_vg_dlog_processor_commit(struct vg_dlog_processor *p, struct vg_error *err)
+{
+    static unsigned calls;
+    if (defect == SIM_DEFECT_LATE_ALARM && ++calls % 20 == 0) {
+        sim_sleep(60 * SIM_S);
+    }
+    return __real_vg_dlog_processor_commit(p, err);
+}
+
+enum vg_err __real_vg_alarm_event_encode(const struct vg_alarm_event *e, char *out, size_t size,
+                                         size_t *len);
+enum vg_err __wrap_vg_alarm_event_encode(const struct vg_alarm_event *e, char *out, size_t size,
+                                         size_t *len);
+enum vg_err __wrap_vg_alarm_event_encode(const struct vg_alarm_event *e, char *out, size_t size,
+                                         size_t *len)
+{
+    static unsigned calls;
+    struct vg_alarm_event other = *e;
+    struct vg_reading reading;
+    if (defect == SIM_DEFECT_WRONG_EVENT && ++calls % 10 == 0) {
+        const unsigned which = calls / 10 % 3;
+        other.strikes += which == 0 && e->strikes > 0;
+        other.time_ms -= which == 1 ? 200000 : 0;
+        if (which == 2 && e->reading != NULL) {
+            reading = *e->reading;
+            reading.seq++;
+            other.reading = &reading;
+        }
+    }
+    return __real_vg_alarm_event_encode(&other, out, size, len);
 }
 
 enum vg_err __real_vg_buffer_open(const struct vg_buffer_options *options,

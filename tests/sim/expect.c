@@ -1,9 +1,14 @@
 /* The alarm rules a second time, from docs/alarm-rules.md: an acceptor of what was told.
  *
  * It applies the records in the log's order and compares, for each sensor and type, what has to be
- * told next with what was told. Where a pre-alarm ends by the clock within CLOCK_SLACK_MS of the
- * next record, both orders are right, as nobody knows here how long the processor took; the number
- * of strikes that was told says which of them happened. */
+ * told next with what was told: event, activation, strikes, time, and the reading that caused it.
+ * Where a pre-alarm ends by the clock within CLOCK_SLACK_MS of the next record, both orders are
+ * right, as nobody knows here how long the processor took; the number of strikes that was told, and
+ * that no reading caused it, say which of them happened.
+ *
+ * An event is late when more than LATE_MS lie between the appends of its reading and of itself,
+ * the times left out in which the processor was not there or the log's disk failed, each with
+ * RESTORE_MS behind it. */
 #include "judge.h"
 
 #include <stdlib.h>
@@ -13,7 +18,11 @@
 #define STRIKES        3
 #define STORES         32
 #define CLOCK_SLACK_MS 120000
-#define LONG_AGO       INT64_MIN
+/* A restart of the processor forgets arrivals since the last heartbeat that it had read. */
+#define NEARLY_MS  2000
+#define LATE_MS    1000
+#define RESTORE_MS 2000
+#define LONG_AGO   INT64_MIN
 
 enum type { MOTION, SMOKE, TEMPERATURE, TYPES };
 enum condition { NORMAL, PENDING, ACTIVE };
@@ -41,6 +50,7 @@ struct store {
 struct sensor {
     char id[64];
     int64_t ok_ms, newest_ms;
+    bool nearly; /* a reading of it counted at an arrival that is not its own: see NEARLY_MS */
     struct alarm alarms[TYPES];
     struct store stores[STORES];
     int store_count;
@@ -51,6 +61,8 @@ struct sim_expect {
     struct sensor *sensors;
     size_t sensor_count;
     int64_t clock_ms;
+    const struct sim_record *by; /* what is applied, at its reading time; NULL: it is the clock */
+    int64_t by_ms;
 };
 
 static struct sensor *sensor_of(struct sim_expect *x, const char *id)
@@ -113,10 +125,68 @@ static const struct sim_alarm *next_told(const struct alarm *a)
     return a->next < a->told_count ? a->told[a->next] : NULL;
 }
 
-static void must_tell(struct sim_expect *x, const struct sensor *s, int type, const char *event,
-                      int64_t activation)
+/* ---- what was told ---- */
+
+/* How much of the time between the two the processor could work. */
+static int64_t working_ms(int64_t from_ms, int64_t to_ms)
 {
-    struct alarm *a = (struct alarm *)(uintptr_t)&s->alarms[type];
+    int64_t left = to_ms - from_ms, at = from_ms;
+    for (size_t i = 0; i < sim_world.alarm.idle_count; i++) {
+        const struct sim_span *idle = &sim_world.alarm.idle[i];
+        int64_t begin = SIM_EPOCH_MS + idle->from / SIM_MS;
+        int64_t end =
+            idle->until == SIM_NEVER ? to_ms : SIM_EPOCH_MS + idle->until / SIM_MS + RESTORE_MS;
+        begin = begin > at ? begin : at;
+        end = end < to_ms ? end : to_ms;
+        if (begin < end) {
+            left -= end - begin;
+            at = end;
+        }
+    }
+    return left;
+}
+
+static void check_wait(struct sim_expect *x, const struct sim_alarm *told)
+{
+    int64_t wait = working_ms(x->by->append_ms, told->append_ms);
+    if (wait > x->v->longest_wait_ms) {
+        x->v->longest_wait_ms = wait;
+    }
+    if (wait > LATE_MS) {
+        sim_wrong(x->v, SIM_LATE_ALARM, "%s %s: %lld ms after its reading, of %lld in all",
+                  told->id, told->event, (long long)wait,
+                  (long long)(told->append_ms - x->by->append_ms));
+    }
+}
+
+/* The right event of the right alarm: whether what it tells is right, too. */
+static void check_content(struct sim_expect *x, const struct sensor *s,
+                          const struct sim_alarm *told, int64_t strikes)
+{
+    int64_t off = x->by_ms - told->time_ms;
+    bool same;
+    if (x->by == NULL) {
+        same = told->store[0] == '\0' && llabs(off) <= CLOCK_SLACK_MS;
+    } else {
+        same = strcmp(told->store, x->by->store) == 0 && told->lane == x->by->lane &&
+               told->seq == x->by->seq && off >= 0 && off <= (s->nearly ? NEARLY_MS : 0);
+        check_wait(x, told);
+    }
+    if (!same || told->strikes != strikes) {
+        sim_wrong(x->v, SIM_WRONG_ALARM,
+                  "%s %s: told %lld strikes, %lld ms, %s/%c/%lld, expected %lld, %lld, %s/%c/%lld",
+                  told->id, told->event, (long long)told->strikes, (long long)told->time_ms,
+                  told->store, told->lane != '\0' ? told->lane : '-', (long long)told->seq,
+                  (long long)strikes, (long long)x->by_ms, x->by == NULL ? "" : x->by->store,
+                  x->by == NULL ? '-' : x->by->lane, x->by == NULL ? 0 : (long long)x->by->seq);
+    }
+}
+
+/* `strikes`: 0 where the event does not tell them. */
+static void must_tell(struct sim_expect *x, struct sensor *s, int type, const char *event,
+                      int64_t activation, int64_t strikes)
+{
+    struct alarm *a = &s->alarms[type];
     const struct sim_alarm *told = next_told(a);
     if (a->given_up) {
         return;
@@ -131,6 +201,8 @@ static void must_tell(struct sim_expect *x, const struct sensor *s, int type, co
                   told->event, (long long)told->activation, a->next + 1, event,
                   (long long)activation);
         a->given_up = true;
+    } else {
+        check_content(x, s, told, strikes);
     }
     a->next++;
 }
@@ -140,7 +212,7 @@ static void must_tell(struct sim_expect *x, const struct sensor *s, int type, co
 static void end_pending(struct sim_expect *x, struct sensor *s, int type, const char *event)
 {
     s->alarms[type].condition = NORMAL;
-    must_tell(x, s, type, event, s->alarms[type].activation);
+    must_tell(x, s, type, event, s->alarms[type].activation, s->alarms[type].count);
 }
 
 /* A pre-alarm ends by the clock when its first strike arrived a window ago. */
@@ -157,7 +229,8 @@ static void expire(struct sim_expect *x, struct sensor *s, int type, int64_t now
     const struct sim_alarm *told = next_told(a);
     if (now_ms > due + CLOCK_SLACK_MS ||
         (told != NULL && strcmp(told->event, "pre_alarm_expired") == 0 &&
-         told->strikes == a->count)) {
+         told->strikes == a->count && told->store[0] == '\0')) {
+        x->by_ms = due;
         end_pending(x, s, type, "pre_alarm_expired");
     }
 }
@@ -171,10 +244,10 @@ static void begin(struct sim_expect *x, struct sensor *s, int type, int64_t time
     if (type == MOTION) {
         a->condition = ACTIVE;
         a->raised_ms = time;
-        must_tell(x, s, type, "raised", a->activation);
+        must_tell(x, s, type, "raised", a->activation, 1);
     } else {
         a->condition = PENDING;
-        must_tell(x, s, type, "pre_alarm", a->activation);
+        must_tell(x, s, type, "pre_alarm", a->activation, 1);
     }
 }
 
@@ -189,7 +262,7 @@ static void strike(struct sim_expect *x, struct sensor *s, int type, int64_t tim
     if (a->count == STRIKES) {
         a->condition = ACTIVE;
         a->raised_ms = a->strikes[STRIKES - 1].time;
-        must_tell(x, s, type, "raised", a->activation);
+        must_tell(x, s, type, "raised", a->activation, STRIKES);
     }
 }
 
@@ -202,7 +275,7 @@ static void active(struct sim_expect *x, struct sensor *s, int type, int64_t tim
 {
     struct alarm *a = &s->alarms[type];
     if (time < s->ok_ms) {
-        must_tell(x, s, type, "late_activity", 0);
+        must_tell(x, s, type, "late_activity", 0, 0);
     } else if (a->condition == NORMAL) {
         begin(x, s, type, time, arrived);
     } else if (a->condition == ACTIVE) {
@@ -211,7 +284,7 @@ static void active(struct sim_expect *x, struct sensor *s, int type, int64_t tim
         end_pending(x, s, type, "pre_alarm_expired");
         begin(x, s, type, time, arrived);
     } else if (beyond(time, a->strikes[a->count - 1].time)) {
-        must_tell(x, s, type, "late_activity", 0);
+        must_tell(x, s, type, "late_activity", 0, 0);
     } else {
         strike(x, s, type, time, arrived);
     }
@@ -223,7 +296,7 @@ static void ok(struct sim_expect *x, struct sensor *s, int64_t time)
         struct alarm *a = &s->alarms[type];
         if (a->condition == ACTIVE && a->raised_ms <= time) {
             a->condition = NORMAL;
-            must_tell(x, s, type, "cleared", a->activation);
+            must_tell(x, s, type, "cleared", a->activation, type == MOTION ? 1 : STRIKES);
         } else if (a->condition == PENDING) {
             int gone = 0;
             while (gone < a->count && a->strikes[gone].time <= time) {
@@ -275,6 +348,7 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
         return;
     }
     struct sensor *s = sensor_of(x, r->sensor);
+    x->by = NULL;
     for (int type = SMOKE; type < TYPES; type++) {
         expire(x, s, type, x->clock_ms);
     }
@@ -284,6 +358,10 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
     } else { /* and nothing is told before what was told */
         time = r->received_ms > s->newest_ms ? r->received_ms : s->newest_ms;
     }
+    s->nearly = s->nearly || (strcmp(r->quality, "synced") == 0 && r->received_ms < x->clock_ms &&
+                              r->time_ms > r->received_ms);
+    x->by = r;
+    x->by_ms = time;
     const bool is[TYPES] = {r->motion, r->smoke, hot};
     bool known = known_store(s, r, time);
     if (r->ok && known) {
@@ -293,7 +371,7 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
         if (is[type] && known) {
             active(x, s, type, time, x->clock_ms);
         } else if (is[type]) {
-            must_tell(x, s, type, "late_activity", 0);
+            must_tell(x, s, type, "late_activity", 0, 0);
         }
     }
     if (known && time >= s->ok_ms && time > s->newest_ms) {
@@ -303,6 +381,7 @@ void sim_expect_record(struct sim_expect *x, const struct sim_record *r)
 
 void sim_expect_end(struct sim_expect *x, int64_t now_ms)
 {
+    x->by = NULL;
     for (size_t i = 0; i < x->sensor_count; i++) {
         struct sensor *s = &x->sensors[i];
         for (int type = 0; type < TYPES; type++) {

@@ -181,6 +181,14 @@ static void alarm_member(void *to, const char *name, const char *value)
         a->activation = strtoll(value, NULL, 10);
     } else if (strcmp(name, "strikes") == 0) {
         a->strikes = strtoll(value, NULL, 10);
+    } else if (strcmp(name, "time_ms") == 0) {
+        a->time_ms = strtoll(value, NULL, 10);
+    } else if (strcmp(name, "store") == 0) {
+        copy(a->store, sizeof a->store, value);
+    } else if (strcmp(name, "lane") == 0) {
+        a->lane = value[0];
+    } else if (strcmp(name, "seq") == 0) {
+        a->seq = strtoll(value, NULL, 10);
     }
 }
 

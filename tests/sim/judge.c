@@ -21,6 +21,8 @@ static const char *const names[SIM_WRONG_COUNT] = {
     [SIM_NEVER_SAID] = "never said",
     [SIM_FALSE_ALARM] = "false alarm",
     [SIM_MISSED_ALARM] = "missed alarm",
+    [SIM_WRONG_ALARM] = "wrong alarm",
+    [SIM_LATE_ALARM] = "late alarm",
     [SIM_DOUBLE_ALARM] = "alarm raised twice",
     [SIM_BROKEN] = "broken",
 };
@@ -114,6 +116,11 @@ static void read_topic(struct sim_verdict *v, sqlite3 *db, const char *topic, st
                     memcmp(out->records[out->count].sensor, sqlite3_column_blob(s, 2),
                            (size_t)sqlite3_column_bytes(s, 2)) != 0)) {
             sim_wrong(v, SIM_BROKEN, "%s: a record has another's key", topic);
+        }
+        if (alarms) {
+            out->alarms[out->count].append_ms = sqlite3_column_int64(s, 1);
+        } else {
+            out->records[out->count].append_ms = sqlite3_column_int64(s, 1);
         }
         out->count++;
     }

@@ -15,6 +15,8 @@ enum sim_wrong {
     SIM_NEVER_SAID,
     SIM_FALSE_ALARM,
     SIM_MISSED_ALARM,
+    SIM_WRONG_ALARM, /* the right event with other strikes, another time or another reading */
+    SIM_LATE_ALARM, /* told too long after its reading, for a processor and a log that could work */
     SIM_DOUBLE_ALARM, /* an alarm id raised twice */
     SIM_BROKEN,       /* the log, a buffer, or somebody who does not come to rest */
     SIM_WRONG_COUNT
@@ -24,7 +26,9 @@ const char *sim_wrong_name(enum sim_wrong w);
 struct sim_verdict {
     uint64_t wrong[SIM_WRONG_COUNT];
     uint64_t said, stored, excused, excused_urgent, again, events, heartbeats, alarms, raised;
-    char first[400]; /* the first thing that is wrong */
+    int64_t
+        longest_wait_ms; /* from a reading's append to that of its event, while nothing was wrong */
+    char first[400];     /* the first thing that is wrong */
 };
 
 /* The record of a reading, as the judge reads it. */
@@ -32,7 +36,7 @@ struct sim_record {
     char sensor[64], device[64], quality[16], event[16];
     char store[24];
     char lane;
-    int64_t seq, time_ms, received_ms, at;
+    int64_t seq, time_ms, received_ms, at, append_ms;
     bool heartbeat, ok, motion, smoke, has_at;
     double temperature, max_temperature;
 };
@@ -40,8 +44,11 @@ struct sim_record {
 /* An alarm event. */
 struct sim_alarm {
     char sensor[64], type[16], event[24], id[100];
-    int64_t activation;
-    int64_t strikes;
+    char store[24]; /* of the reading that caused it, with lane and seq; empty: none did */
+    char lane;
+    int64_t activation, seq;
+    int64_t strikes; /* 0: not told */
+    int64_t time_ms, append_ms;
 };
 
 void sim_judge(struct sim_verdict *v);

@@ -33,7 +33,7 @@ static const char usage[] =
     "  --calm          no faults but the network's\n"
     "  --defect NAME   put in a defect that has to be found: lying-disk any-answer no-dedup\n"
     "                  renumber swap forget-state wrong-clock early-ack lying-card lost-row\n"
-    "                  long-group\n"
+    "                  long-group late-alarm wrong-event\n"
     "  --trace         print every event\n"
     "  --export DIR    leave ledger, readings, alarms, kills and kept rows of each seed in a "
     "folder\n"
@@ -161,7 +161,8 @@ static void tell_json(uint64_t seed, const struct figures *f)
     for (int i = 0; i < SIM_WRONG_COUNT; i++) {
         (void)printf(",\"%s\":%" PRIu64, sim_wrong_name((enum sim_wrong)i), f->verdict.wrong[i]);
     }
-    (void)printf(",\"device_hours\":%.2f,\"wall_s\":%.3f}\n", f->device_hours, f->wall_s);
+    (void)printf(",\"longest_wait_ms\":%" PRId64 ",\"device_hours\":%.2f,\"wall_s\":%.3f}\n",
+                 f->verdict.longest_wait_ms, f->device_hours, f->wall_s);
 }
 
 static void tell_failure(const struct run *run, uint64_t seed, const struct figures *f)

@@ -66,6 +66,7 @@ static void on_full(void *arg, uint64_t n)
     W->log_faults++;
     sim_disk_faults(0)->full_until = sim_now + seconds(1, 300);
     sim_disk_faults(0)->full_for_all = sim_chance(DICE, 0.5);
+    sim_world_idle(sim_disk_faults(0)->full_until);
 }
 
 static void on_sync_error(void *arg, uint64_t n)
@@ -74,6 +75,7 @@ static void on_sync_error(void *arg, uint64_t n)
     (void)n;
     W->log_faults++;
     sim_disk_faults(0)->error_until = sim_now + sim_between(DICE, 1, 3000) * SIM_MS;
+    sim_world_idle(sim_disk_faults(0)->error_until);
 }
 
 static void on_slow(void *arg, uint64_t n)
@@ -82,6 +84,9 @@ static void on_slow(void *arg, uint64_t n)
     const struct sim_host *h = arg;
     W->log_faults += h->number == 0;
     sim_disk_faults(h->number)->slow_until = sim_now + seconds(1, 120);
+    if (h->number == 0) {
+        sim_world_idle(sim_disk_faults(0)->slow_until);
+    }
 }
 
 /* ---- network ---- */

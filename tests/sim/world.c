@@ -186,9 +186,32 @@ static int64_t *down_until(struct sim_proc *p)
     return &W->devices[p->host->number - 1].down_until;
 }
 
+void sim_world_idle(int64_t until)
+{
+    if (W->alarm.idle_count == W->alarm.idle_room) {
+        W->alarm.idle_room = W->alarm.idle_room == 0 ? 64 : W->alarm.idle_room * 2;
+        W->alarm.idle = realloc(W->alarm.idle, W->alarm.idle_room * sizeof *W->alarm.idle);
+        if (W->alarm.idle == NULL) {
+            sim_fail("no memory for the processor's times");
+        }
+    }
+    W->alarm.idle[W->alarm.idle_count++] = (struct sim_span){sim_now, until};
+}
+
+/* It is there again. */
+static void end_absence(void)
+{
+    for (size_t i = W->alarm.idle_count; i-- > 0;) {
+        if (W->alarm.idle[i].until == SIM_NEVER) {
+            W->alarm.idle[i].until = sim_now;
+        }
+    }
+}
+
 static void start(struct sim_proc *p)
 {
     if (p == &W->alarm.proc) {
+        end_absence();
         sim_start(p, alarm_main, NULL);
         return;
     }
@@ -219,6 +242,9 @@ static void restart_later(struct sim_proc *p, int64_t down_ns, unsigned life)
 {
     int64_t at = sim_now + down_ns;
     int64_t *until = down_until(p);
+    if (p == &W->alarm.proc) {
+        sim_world_idle(SIM_NEVER);
+    }
     *until = at > *until ? at : *until;
     sim_at(*until, on_restart, p, life);
 }

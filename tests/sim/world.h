@@ -25,9 +25,11 @@ enum sim_defect {
     SIM_DEFECT_FORGET_STATE, /* a processor starts with no state */
     SIM_DEFECT_WRONG_CLOCK,  /* an agent calls a clock synchronised that is an hour off */
     SIM_DEFECT_EARLY_ACK, /* the collector answers when a reading is queued, not when it is durable */
-    SIM_DEFECT_LYING_CARD, /* a device's card says synced and is not */
-    SIM_DEFECT_LOST_ROW,   /* an agent that was killed loses the last row of its card */
-    SIM_DEFECT_LONG_GROUP, /* an agent waits 5 s before it commits, not 1 s */
+    SIM_DEFECT_LYING_CARD,  /* a device's card says synced and is not */
+    SIM_DEFECT_LOST_ROW,    /* an agent that was killed loses the last row of its card */
+    SIM_DEFECT_LONG_GROUP,  /* an agent waits 5 s before it commits, not 1 s */
+    SIM_DEFECT_LATE_ALARM,  /* the processor now and then waits a minute before it commits */
+    SIM_DEFECT_WRONG_EVENT, /* events tell other strikes, another time, another reading */
     SIM_DEFECT_COUNT
 };
 const char *sim_defect_name(enum sim_defect d);
@@ -73,6 +75,10 @@ struct sim_death {
     int64_t owed_urgent, owed_routine; /* what was said before is on the card */
 };
 
+struct sim_span {
+    int64_t from, until;
+};
+
 struct sim_device {
     struct sim_host host;
     struct sim_proc proc;
@@ -105,6 +111,8 @@ struct sim_world {
         struct vgi_alarm_conf conf;
         void *state;
         int64_t down_until;
+        struct sim_span *idle; /* it could not work: not there, or the log's disk failed; by from */
+        size_t idle_count, idle_room;
     } alarm;
     uint64_t kills, power_cuts, stops, outages, clock_steps, log_faults, rebinds, failed_starts;
 };
@@ -117,6 +125,8 @@ void sim_world_run(const struct sim_options *options);
 void sim_world_kill(struct sim_proc *p, int64_t down_ns);
 void sim_world_stop(struct sim_proc *p, int64_t down_ns); /* SIGTERM */
 void sim_world_power_cut(int host, int64_t down_ns);
+/* From now until then the processor cannot work. */
+void sim_world_idle(int64_t until);
 /* plan.c: everything that will go wrong, in events. */
 void sim_plan(void);
 void sim_plan_end(void);
