@@ -132,6 +132,7 @@ class Interrupted(unittest.TestCase):
         programs = pathlib.Path(os.environ.get("VIGIA_BINARY_DIR") or SOURCE / "build/host")
         with tempfile.TemporaryDirectory() as folder:
             process = subprocess.Popen([ERRORS, "--short", "--programs", programs], env={**os.environ, "TMPDIR": folder},
+                                       preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup may have it ignored
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 self.until(lambda: len(processes_with(folder)) >= 3, "it and a broker and a collector run")
