@@ -191,6 +191,9 @@ class Bench(unittest.TestCase):
                 args = types.SimpleNamespace(**{**vars(ARGS), "lanes": 2}) if part is pinning else ARGS
                 self.assertEqual([ok for name, ok in targets(part.evidence(STAGE, args, rows)).items() if not ok], [False], (part, lame))
 
+    def test_a_processor_that_was_done_before_it_was_seen_to_move_has_no_rate_by_the_clock(self):
+        self.assertEqual([processor.by_clock([{"per_wall_s": v} for v in values]) for values in ([None, None], [None, 9000.0, 7000.0])], ["-", "8,000"])
+
     def test_the_next_step_is_chosen_by_what_was_sampled(self):
         self.assertEqual([processor.next_step({"sqlite": (1.5, groups, SAMPLES)}).split("Next: ")[1].split(";")[0] for groups in
                           ([("vg_wire", 60.0), ("libc", 40.0)], [("libc", 60.0), ("vg_wire", 40.0)])],

@@ -1,6 +1,7 @@
 """The alarm processor alone: it starts on a log that is full already and catches up."""
 import contextlib
 import os
+import signal
 import time
 
 from plot import bars
@@ -22,33 +23,45 @@ def last_core():
     return max(os.sched_getaffinity(0))
 
 
-def once(stage, log, rows, core, samples=None):
-    """One round; `samples`, a dictionary, is given perf's files of it, and the round then costs more."""
-    echo = stage.echo_us()
-    site = stage.site(f"processor-{log}", log)
-    stage.helper("bench_log", "fill", site.url, rows, SENSORS, PERMILLE, timeout=1800)
-    stage.count(site, rows)
+def hold(stage, stack, alarm):
+    """Stops the processor, which has hardly begun, until perf samples it; perf's files are complete when `stack` is left."""
+    alarm.send_signal(signal.SIGSTOP)
+    try:
+        return stack.enter_context(sampling.sampled(stage, {"alarm": [alarm.pid]}))
+    finally:
+        alarm.send_signal(signal.SIGCONT)
+
+
+def caught_up(stage, site, rows, core, spawned):
+    """Starts the processor, waits for the end: (CPU time, how quiet the machine was, [(when, readings applied)])."""
     own, stage.pins = stage.pins, {**stage.pins, "alarm": {core}}
     try:
-        alarm = stage.alarm(site)
+        alarm = stage.alarm(site, spawned=spawned)
     finally:
         stage.pins = own
     # A process has used some CPU time before its first reading; a new meter would miss what came before it, so it is kept in.
     meter = Meter(alarm=alarm.pid, broker=site.broker_pids)
     meter.before["alarm"] = 0.0
     points = []
-    with contextlib.nullcontext({}) if samples is None else sampling.sampled(stage, {"alarm": [alarm.pid]}) as files:
-        stage.wait_applied(site, rows, every=0.05, look=lambda n: points.append((time.monotonic(), n)))
-    if samples is not None:
-        samples.update(files)
-    spent, quiet = meter.spent()
+    stage.wait_applied(site, rows, every=0.05, look=lambda n: points.append((time.monotonic(), n)))
+    return *meter.spent(), points
+
+
+def once(stage, log, rows, core, samples=None):
+    """One round; `samples`, a dictionary, is given perf's files of it, and the round then costs more."""
+    echo = stage.echo_us()
+    site = stage.site(f"processor-{log}", log)
+    stage.helper("bench_log", "fill", site.url, rows, SENSORS, PERMILLE, timeout=1800)
+    stage.count(site, rows)
+    with contextlib.ExitStack() as stack:
+        spent, quiet, points = caught_up(stage, site, rows, core, None if samples is None else lambda alarm: samples.update(hold(stage, stack, alarm)))
     figures = stage.wait_figure(site, "alarm", "vigia_alarm_readings_total", rows)
     stage.stop()
     events = sum(v for k, v in figures.items() if k.startswith("vigia_alarm_events_total"))
     if events == 0:
         raise BenchError("the processor raised no alarm: it did not do its work")
     moving = [p for p in points if 0 < p[1] < rows]
-    wall = (moving[-1][1] - moving[0][1]) / (moving[-1][0] - moving[0][0]) if len(moving) > 2 else 0.0
+    wall = (moving[-1][1] - moving[0][1]) / (moving[-1][0] - moving[0][0]) if len(moving) > 2 else None  # over before it was seen to move
     return {"log": log, "rows": rows, "per_cpu_s": rows / spent["alarm"], "per_wall_s": wall, "alarm_us": spent["alarm"] / rows * 1e6,
             "broker_us": spent["broker"] / rows * 1e6 if site.broker_pids else None, "events": int(events),
             "commits": int(figures["vigia_alarm_commits_total"]), "echo_us": echo, **quiet}
@@ -62,7 +75,7 @@ def run(stage, args):
     rows = [{"repeat": n, **once(stage, log, args.rows, core)} for n in range(args.repeats) for log in args.log or LOGS]
     print(f"\nProcessor alone: {args.rows:,} readings of {SENSORS:,} sensors, {PERMILLE / 10:g} % not normal, on core {core}, {args.repeats} times")
     table(("log", "readings/s of CPU time", "lowest", "highest", "by the clock", "µs each", "broker µs", "events", "commits", "others %"),
-          [(log, *(f"{f([r['per_cpu_s'] for r in mine]):,.0f}" for f in (median, min, max)), f"{median([r['per_wall_s'] for r in mine]):,.0f}",
+          [(log, *(f"{f([r['per_cpu_s'] for r in mine]):,.0f}" for f in (median, min, max)), by_clock(mine),
             f"{median([r['alarm_us'] for r in mine]):.2f}", "-" if mine[0]["broker_us"] is None else f"{median([r['broker_us'] for r in mine]):.2f}",
             mine[0]["events"], mine[0]["commits"], f"{max(r['other_pct'] for r in mine):.1f}") for log, mine in by_log(rows).items()])
     profiles = {}
@@ -72,6 +85,12 @@ def run(stage, args):
         functions = sampling.read(files["alarm"], sampling.owners(stage.bin.parent), "alarm")
         profiles[log] = (us, sampling.groups_of(functions), functions)
     return rows, profiles
+
+
+def by_clock(mine):
+    """Readings/s of wall time, the median of the rounds that were seen to move; a text."""
+    seen = [r["per_wall_s"] for r in mine if r["per_wall_s"] is not None]
+    return f"{median(seen):,.0f}" if seen else "-"
 
 
 def slow(rows):
@@ -106,7 +125,8 @@ def evidence(stage, args, found):
         rate = median([x["per_cpu_s"] for x in mine])
         r.figure(f"{log}: per core (CPU time), median", round(rate), "readings/s", f"≥ {TARGET:,}", rate >= TARGET, speed=True)
         r.figure(f"{log}: lowest to highest", f"{min(x['per_cpu_s'] for x in mine):,.0f} to {max(x['per_cpu_s'] for x in mine):,.0f}", "readings/s")
-        r.figure(f"{log}: by the clock, on one core", round(median([x["per_wall_s"] for x in mine])), "readings/s")
+        if by_clock(mine) != "-":
+            r.figure(f"{log}: by the clock, on one core", by_clock(mine), "readings/s")
         if mine[0]["broker_us"] is not None:
             r.figure(f"{log}: CPU time of the broker", median([x["broker_us"] for x in mine]), "µs per reading")
         r.figure(f"{log}: alarm events written", mine[0]["events"])

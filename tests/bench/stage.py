@@ -219,14 +219,17 @@ class Stage:
     def collector(self, site):
         return self._server(site, "collector", *UNLIMITED)
 
-    def alarm(self, site, *words):
-        return self._server(site, "alarm", *words)
+    def alarm(self, site, *words, spawned=None):
+        return self._server(site, "alarm", *words, spawned=spawned)
 
-    def _server(self, site, name, *words):
+    def _server(self, site, name, *words, spawned=None):
+        """Starts it, hands the process to `spawned`, returns when it is ready."""
         port = site.metrics[name] = free_port(socket.SOCK_STREAM)
         log = site.folder / f"{name}.log"
         process = self.spawn(name, self.bin / f"vigia-{name}", "--config", site.ini(name), "--set", f"metrics.listen=127.0.0.1:{port}",
                              *words, log=log)
+        if spawned:
+            spawned(process)
         deadline = time.monotonic() + WAIT_S
         while not self._answers(port, "readyz"):
             if process.poll() is not None or time.monotonic() > deadline:

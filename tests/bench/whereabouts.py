@@ -93,7 +93,7 @@ def evidence(stage, args, rows):
                method=f"The load of bench-throughput for {args.seconds} s, with one lane and with both, and the processor alone on a log of {args.rows:,} "
                       f"readings, with perf sampling the CPU clock at {HERTZ} Hz in every program; functions are "
                       "given to the library that their name is in. Shares are of the program's samples, so they add up to its CPU time.",
-               not_covered="Waiting: only time on a core is sampled. Inlined functions count for their caller. The processor's first tenths of a second.")
+               not_covered="Waiting: only time on a core is sampled. Inlined functions count for their caller.")
     for load, programs in loads_of(rows).items():
         for program, (us, groups, _) in programs.items():
             r.figure(f"{load}: {PROGRAMS.get(program, program)}", told(us, groups))
