@@ -51,8 +51,10 @@ static const struct vg_conf_item items[] = {
     VG_CONF_DURATION(struct vgi_alarm_conf, rules.heartbeat_ms, "supervision", "heartbeat", "30s",
                      100, DAY_MS,
                      "Without a collector's heartbeat for this long, an alarm of type collector "
-                     "is raised and no sensor counts as silent. Choose it shorter than factor "
-                     "times the shortest period, and longer than two heartbeats."),
+                     "is raised and no sensor counts as silent. Choose it longer than two of "
+                     "the collectors' heartbeats, and so that it and one of them are shorter than "
+                     "factor - 1 of the shortest periods: a sensor may have been due when the "
+                     "log went away, and would be called silent before the collectors are."),
     VG_CONF_DURATION(struct vgi_alarm_conf, replay_period_ms, "supervision", "replay_period", "60s",
                      100, 31 * DAY_MS,
                      "Period of every sensor in --replay --supervision; otherwise it comes from "
