@@ -283,7 +283,7 @@ class Evidence(unittest.TestCase):
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             with self.subTest(number), open(self.folder / "out", "w") as out:
                 (self.folder / "slow" / "child").unlink(missing_ok=True)
-                runner = subprocess.Popen(self.command(), stdout=out, stderr=out)
+                runner = subprocess.Popen(self.command(), stdout=out, stderr=out, preexec_fn=hangup_counts)
                 self.addCleanup(runner.kill)
                 child = self.child()
                 runner.send_signal(number)
@@ -292,8 +292,18 @@ class Evidence(unittest.TestCase):
                 self.assertEqual(sorted(p.name for p in self.dir.iterdir()), ["good.csv", "good.json"])
                 self.assertEqual(list((self.folder / "scratch").glob("slow/*")), [])
 
-    def child(self):
-        path, deadline = self.folder / "slow" / "child", time.monotonic() + 30
+    def test_a_run_under_nohup_goes_on_when_its_terminal_closes(self):
+        self.parts(good="(here / 'child').write_text(str(os.getpid()))\nwhile not (here.parent / 'go').exists(): time.sleep(0.01)\n" + GOOD)
+        with open(os.devnull, "w") as out:
+            runner = subprocess.Popen(["nohup", *self.command()], stdout=out, stderr=out)
+            self.addCleanup(runner.kill)
+            self.child("good")
+            runner.send_signal(signal.SIGHUP)
+            (self.folder / "go").touch()
+            self.assertEqual(runner.wait(30), 0)
+
+    def child(self, part="slow"):
+        path, deadline = self.folder / part / "child", time.monotonic() + 30
         while not (path.exists() and path.read_text()):
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.01)
@@ -365,8 +375,8 @@ class Suite(unittest.TestCase):
                    "main['test'] = lambda folder, args, reports: (print(reports, flush=True), time.sleep(60))\n" \
                    "sys.argv[1:] = ['asan']\n" \
                    "sys.exit(main['main']())\n"
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with subprocess.Popen([sys.executable, "-c", stand_in, HERE / "suite"], stdout=subprocess.PIPE, text=True) as suite:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            with subprocess.Popen([sys.executable, "-c", stand_in, HERE / "suite"], stdout=subprocess.PIPE, text=True, preexec_fn=hangup_counts) as suite:
                 reports = pathlib.Path(suite.stdout.readline().strip())
                 self.assertTrue(reports.is_dir())
                 suite.send_signal(number)
@@ -410,6 +420,11 @@ class Suite(unittest.TestCase):
             (root / "build/lib/idle.gcno").write_text("no notes of a compiler")
             with self.assertRaisesRegex(SystemExit, "gcov"):
                 self.suite.gcov(root / "build")
+
+
+def hangup_counts():
+    """In a child: nohup may have had it ignored."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Patience(unittest.TestCase):
