@@ -193,7 +193,7 @@ enum vg_err vgi_relay_open_buffer(struct vgi_agent *a, struct vg_error *err)
     if (e == VG_OK) {
         e = vg_loop_timer(a->loop, on_end, a, &a->end);
     }
-    return e == VG_OK ? VG_OK : vg_fail(err, e, "the loop takes no more: %s", vg_err_name(e));
+    return e == VG_OK ? VG_OK : vg_fail(err, e, "the buffer cannot be watched: %s", vg_err_name(e));
 }
 
 enum vg_err vgi_relay_open_uplink(struct vgi_agent *a, struct vg_error *err)

@@ -115,6 +115,22 @@ void vgi_beside_name(const char *path, const char *device, char out[VGI_BESIDE_M
     }
 }
 
+static enum vg_err is_there(const char *path, bool *there, struct vg_error *err)
+{
+    *there = access(path, F_OK) == 0;
+    /* A name too long for the folder cannot be there either. */
+    return *there || errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG
+               ? VG_OK
+               : vg_fail(err, vg_err_of_errno(errno), "%s: %s", path, strerror(errno));
+}
+
+enum vg_err vgi_beside_has(const char *path, const char *device, bool *has, struct vg_error *err)
+{
+    char name[VGI_BESIDE_MAX];
+    vgi_beside_name(path, device, name);
+    return is_there(name, has, err);
+}
+
 static enum vg_err move(const char *from, const char *to, struct vg_error *err)
 {
     if (rename(from, to) != 0) {
@@ -126,8 +142,13 @@ static enum vg_err move(const char *from, const char *to, struct vg_error *err)
 enum vg_err vgi_beside_put(const char *path, const char *device, struct vg_error *err)
 {
     char to[VGI_BESIDE_MAX];
+    bool there;
     vgi_beside_name(path, device, to);
-    if (access(to, F_OK) == 0) {
+    enum vg_err e = is_there(to, &there, err);
+    if (e != VG_OK) {
+        return e;
+    }
+    if (there) {
         return vg_fail(err, VG_E_EXISTS,
                        "%s: there, and %s is a buffer of the same device; accepted: one of them",
                        to, path);
@@ -158,12 +179,17 @@ enum vg_err vgi_beside_remove(const char *path, struct vg_error *err)
 enum vg_err vgi_beside_take(const char *path, const char *device, bool *taken, struct vg_error *err)
 {
     char from[VGI_BESIDE_MAX];
+    bool there, taken_up = false;
     vgi_beside_name(path, device, from);
-    if (access(from, F_OK) != 0 || access(path, F_OK) == 0) {
-        return VG_OK;
+    enum vg_err e = is_there(from, &there, err);
+    if (e == VG_OK && there) {
+        e = is_there(path, &taken_up, err);
+    }
+    if (e != VG_OK || !there || taken_up) {
+        return e;
     }
     /* Of another file: SQLite would play them into this one. */
-    enum vg_err e = remove_file(path, "-wal", err);
+    e = remove_file(path, "-wal", err);
     if (e == VG_OK) {
         e = remove_file(path, "-journal", err);
     }

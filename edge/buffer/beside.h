@@ -21,6 +21,10 @@ enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, struct vg_error
 /* How many other devices' files there are. */
 size_t vgi_beside_others(const char *path);
 void vgi_beside_name(const char *path, const char *device, char out[VGI_BESIDE_MAX]);
+/* Whether NAME.of-DEVICE is there. VG_E_IO, VG_E_DENIED: it cannot be told, which is not the same as
+ * no. */
+enum vg_err vgi_beside_has(const char *path, const char *device, bool *has,
+                           struct vg_error *err) VG_NODISCARD;
 
 /* path → NAME.of-DEVICE, durably. The file is closed and has no WAL. VG_E_EXISTS: there is one, or
  * there are VGI_OTHERS_MAX; VG_E_IO. */

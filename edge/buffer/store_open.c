@@ -353,14 +353,16 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
 
 /* What waits in a file is its device's. One in which nothing is goes to whoever opens it, and makes
  * room for the device's own if that is beside. */
-static bool is_own(const struct vgi_store *s)
+static enum vg_err is_own(const struct vgi_store *s, bool *own, struct vg_error *err)
 {
-    char own[VGI_BESIDE_MAX];
+    bool beside;
     if (s->kept) {
-        return s->owner[0] == '\0' || strcmp(s->owner, s->device) == 0;
+        *own = s->owner[0] == '\0' || strcmp(s->owner, s->device) == 0;
+        return VG_OK;
     }
-    vgi_beside_name(s->path, s->device, own);
-    return access(own, F_OK) != 0;
+    enum vg_err e = vgi_beside_has(s->path, s->device, &beside, err);
+    *own = !beside;
+    return e;
 }
 
 /* Everything into the file itself, so that one rename moves it; the close then removes the WAL. */
@@ -399,11 +401,15 @@ static enum vg_err open_own(struct vgi_store *s, int64_t wall_s, struct vg_buffe
                             struct vg_error *err)
 {
     for (int round = 0; round < OWN_ROUNDS; round++) {
+        bool own = false;
         enum vg_err e = vgi_beside_take(s->path, s->device, &found->taken_back, err);
         if (e == VG_OK) {
             e = open_file(s, wall_s, &found->damaged, err);
         }
-        if (e == VG_OK && is_own(s)) {
+        if (e == VG_OK) {
+            e = is_own(s, &own, err);
+        }
+        if (e == VG_OK && own) {
             found->others = vgi_beside_others(s->path);
             return VG_OK;
         }

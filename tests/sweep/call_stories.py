@@ -1,7 +1,9 @@
 """Scenarios of the programs that run on: what each does, from its start to its orderly end, and how a run of it is judged."""
 import contextlib
+import shutil
 import signal
 import socket
+import sqlite3
 import time
 
 from agents import AgentRun
@@ -222,6 +224,32 @@ class EdgeDamaged(Edge):
         left = [path.read_bytes() for path in self.dir.glob(f"{run.name}.db*")]
         if left.count(self.RUIN) != 1:
             raise Failure(f"the damaged card is there {left.count(self.RUIN)} times")
+
+
+class EdgeOther(Edge):
+    """A card that holds another device's rows, and this one's set aside: they change places, and nobody sends the other's."""
+    name, per_place = "other-device", 4
+
+    def agent(self, name):
+        run = AgentRun(self.site, name, card=self.args.plain / "bin" / "vigia-edge")
+        card = self.dir / f"{name}.db"
+        for path in self.dir.glob(f"{name}.db-*"):
+            path.unlink()
+        shutil.copy(card, f"{card}.of-pi")
+        db = sqlite3.connect(card)
+        db.execute("UPDATE epochs SET device = 'another', store = store + 1")
+        db.commit()
+        db.close()
+        run.ruin = card.read_bytes()
+        return run
+
+    def look(self, run):
+        left = {path.name: path.read_bytes() == run.ruin for path in self.dir.glob(f"{run.name}.db*")}
+        card = f"{run.name}.db"
+        if list(left.values()).count(True) != 1 or not (left.get(card) or left.get(card + ".of-another")):
+            raise Failure(f"the other device's card is not there once: {left}")
+        if "msg=agent-up" in run.agent.told() and not left.get(card + ".of-another"):
+            raise Failure(f"the agent runs, and the other device's card is not set aside: {left}")
 
 
 class EdgeBoot(Edge):
