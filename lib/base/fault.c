@@ -4,6 +4,7 @@
 
 #include "vigia/span.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -37,7 +38,11 @@ static void list(void)
     for (size_t i = 0; i < VG_FAULT_COUNT; i++) {
         printf("%s kill exit stall%s\n", points[i].name, points[i].fails ? " error" : "");
     }
-    exit(fflush(stdout) == 0 ? 0 : 1);
+    if (fflush(stdout) != 0) {
+        fprintf(stderr, "VIGIA_FAULT=list: standard output: %s\n", strerror(errno));
+        exit(1);
+    }
+    exit(0);
 }
 
 static void refuse(const char *text)

@@ -11,7 +11,7 @@ sensor {name}-a period 10d smoke off
 at {alarm}ms {name}-a smoke
 end {end}ms
 """
-ALARM_MS, END_MS = 140, 250  # of its story
+ALARM_MS, END_MS = 240, 400  # of its story
 FILL = """seed 7
 stamp on
 sensor {name}-f period 15ms temperature constant 20 max_temperature 50

@@ -217,10 +217,10 @@ class Sweep:
         return end, clear[-1][:300]
 
     def names_it(self, line):
-        """Whether a line tells of what was made to fail, and of no other error."""
+        """Whether a line tells of what was made to fail: by its error, or at least of no other one, and not that something else is accepted."""
         mine = {self.errors[self.own[at][1]] for at, _ in self.faults if at in self.own}
-        others = set(self.errors.values()) | {os.strerror(errno.ENOENT), os.strerror(0)}
-        return any(text in line for text in mine) or places.PLAIN.search(line) and not any(text in line for text in others)
+        others = set(self.errors.values()) | {os.strerror(errno.ENOENT), os.strerror(0), "accepted:"}
+        return any(text in line for text in mine) or not any(text in line for text in others)
 
     def lost_its_words(self):
         """Whether what was made to fail is the line that would say why."""

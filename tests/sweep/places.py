@@ -4,6 +4,7 @@ A place is a call instruction: (file:line, function called, which of several on 
 memory that survives the program."""
 import collections
 import errno
+import functools
 import mmap
 import os
 import pathlib
@@ -18,7 +19,8 @@ FIRED, SITE = struct.Struct(f"={FAULTS}Q"), struct.Struct("=QQ24s")
 CALL = re.compile(r"^ *([0-9a-f]+):\s+call\s+[0-9a-f]+ <vgs_own_(\w+)>\n *([0-9a-f]+):", re.M)
 # What cannot be made to fail: it has no error to give, glibc's never fails, or only the command line uses it, on its standard output
 # (own_calls.h has all others). A function that is in neither list is a gap in the sweep, and a failure.
-HARMLESS = set("""_exit atexit clock_gettime closedir dirname exit explicit_bzero ferror free freeaddrinfo frexp ftell gai_strerror getenv getopt_long getpid
+HARMLESS = set("""
+_exit atexit clock_gettime closedir dirname exit explicit_bzero ferror free freeaddrinfo frexp ftell gai_strerror getenv getopt_long getpid
 getpwuid getrlimit getrusage getuid gmtime_r inet_pton isatty ldexp memchr memcmp memcpy memmem memmove memrchr memset nanosleep optarg
 optind pause printf pthread_attr_destroy pthread_attr_init pthread_attr_setstacksize pthread_cond_broadcast pthread_cond_destroy
 pthread_cond_init pthread_cond_signal pthread_cond_timedwait pthread_cond_wait pthread_condattr_destroy pthread_condattr_init
@@ -26,8 +28,6 @@ pthread_condattr_setclock pthread_detach pthread_join pthread_mutex_destroy pthr
 pthread_once pthread_sigmask putchar puts qsort raise round setrlimit sigaddset sigemptyset sigfillset signal sigprocmask sin snprintf
 stderr stdin stdout strcasecmp strchr strcmp strcspn strerror strlen strncmp strnlen strrchr strspn strstr strtod strtod_l strtoul strtoull
 toupper umask usleep vfprintf vsnprintf fmod floor ceil pow exp log gettid sched_yield""".split())
-# An error of a call is told with its own words, or plainly: what could not be done.
-PLAIN = re.compile(r"cannot|no.memory|Memory allocation|not everything could be written|refused the record: full")
 OURS = ("vg", "sqlite3_", "coap_", "rd_", "cJSON_", "cbor_", "_cbor_", "MHD_", "mbedtls_", "ini_", "cli_", "__", "_GLOBAL_")
 
 
@@ -59,6 +59,7 @@ def located(program, addresses):
     return [(function, place_of(line)) for function, line in zip(told[::2], told[1::2], strict=True)]
 
 
+@functools.lru_cache(None)
 def calls_of(program):
     """{return address: (file:line, function called, which one on that line, function that calls)} of our own calls in a program."""
     out = subprocess.run(["objdump", "-d", "--no-show-raw-insn", program], capture_output=True, text=True, timeout=120, check=True).stdout
@@ -78,7 +79,7 @@ def errors():
     for name, rest in re.findall(r"^CALL\([^,]+, (\w+),(.*?)\)\n(?=CALL|/|\n)", text, re.M | re.S):
         out[name] = ([e for e in re.findall(r"\bE[A-Z]+\b", rest) if e != "EOF"] or ["EIO"])[-1]
     out["fprintf"] = "ENOSPC"
-    return {name: os.strerror(getattr(errno, which)) for name, which in out.items()}
+    return {name: os.strerror(getattr(errno, which)) for name, which in out.items()} | {"getaddrinfo": "Memory allocation failure"}
 
 
 class Told:

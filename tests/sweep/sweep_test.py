@@ -40,6 +40,13 @@ def a_place_is_named_without_the_folder_it_was_compiled_in():
         assert places.place_of(told) == place, (told, places.place_of(told))
 
 
+def a_reason_names_a_call_that_is_there():
+    import places
+    there = {(function, name) for program in ("vigia-edge", "vigia-collector", "vigia-alarm", "vigia")
+             for _, name, _, function in places.calls_of(ROOT / "build" / "faults" / "bin" / program).values()}
+    assert places.reasons() and not set(places.reasons()) - there, set(places.reasons()) - there
+
+
 def processes_that_name(folder):
     found = []
     for entry in pathlib.Path("/proc").iterdir():
@@ -80,6 +87,7 @@ def main():
         return 77
     wrong_arguments_are_refused()
     a_place_is_named_without_the_folder_it_was_compiled_in()
+    a_reason_names_a_call_that_is_there()
     nothing_is_left_when_one_is_interrupted()
     return 0
 
