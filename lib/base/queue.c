@@ -16,6 +16,7 @@ struct vg_queue {
     pthread_cond_t changed;
     int fd;
     bool closed;
+    bool rung; /* fd is readable: something waits */
     size_t item_size, max, first, len;
     uint64_t refused;
     unsigned char *items;
@@ -77,8 +78,8 @@ enum vg_err vg_queue_push(struct vg_queue *q, const void *item)
     } else {
         memcpy(q->items + (q->first + q->len) % q->max * q->item_size, item, q->item_size);
         q->len++;
-        if (q->len == 1) {
-            (void)eventfd_write(q->fd, 1); /* cannot fail: the counter is 0 */
+        if (!q->rung) { /* also where that has failed for the item before */
+            q->rung = eventfd_write(q->fd, 1) == 0;
         }
         pthread_cond_signal(&q->changed);
     }
@@ -96,9 +97,9 @@ size_t vg_queue_pop(struct vg_queue *q, void *items, size_t max)
         q->first = (q->first + 1) % q->max;
     }
     q->len -= count;
-    if (count > 0 && q->len == 0) {
+    if (q->rung && q->len == 0) {
         eventfd_t ignored;
-        (void)eventfd_read(q->fd, &ignored);
+        q->rung = eventfd_read(q->fd, &ignored) != 0;
     }
     pthread_mutex_unlock(&q->lock);
     return count;
