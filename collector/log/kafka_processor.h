@@ -46,8 +46,11 @@ struct vgi_kafka_processor {
     rd_kafka_t *producer;
     rd_kafka_topic_t *topics[VG_TOPIC_COUNT];
     bool in_txn;
-    bool moved;    /* positions moved since the last commit */
-    bool finished; /* fatal: only close is left */
+    bool moved;         /* positions moved since the last commit */
+    bool finished;      /* fatal: only close is left */
+    unsigned conflicts; /* first commits refused in a row; since first_conflict_ms */
+    int64_t first_conflict_ms;
+    int committed_ms; /* what the next request for committed positions may take */
     size_t txn_records, txn_bytes;
 };
 
@@ -71,6 +74,8 @@ enum vg_err vgi_kafka_group_fill(struct vgi_kafka_processor *p, int timeout_ms,
                                  struct vg_error *err) VG_NODISCARD;
 
 /* ---- kafka_restore.c ---- */
+
+#define VGI_KAFKA_CONFLICT_MS 30000 /* a group that takes no positions for longer: start again */
 
 /* VGI_ASSIGNED to VGI_RESTORING; VG_OK without that: not yet, call again. */
 enum vg_err vgi_kafka_restore_begin(struct vgi_kafka_processor *p,
