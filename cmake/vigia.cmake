@@ -114,14 +114,17 @@ function(vigia_program name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
-# What a test of a build with sanitizers is started through: it fails for a report of any process. Such a build is slower: so
-# many times the limit that is written beside the test, and so many times what a test waits for something that must come
-# (tests/support/patience.py, the same as a macro in C; never what the product promises in seconds).
+# What a test of a build with sanitizers is started through: it fails for a report of any process. Such a build is slower, and so is
+# one for another processor, whose tests run under an emulator: so many times the limit that is written beside the test, and so many
+# times what a test waits for something that must come (tests/support/patience.py, the same as a macro in C; never what the product
+# promises in seconds).
 set(VIGIA_TEST_LAUNCHER "")
 set(VIGIA_TEST_PATIENCE 1)
 if(VIGIA_SANITIZE AND NOT VIGIA_FUZZ)
   set(VIGIA_TEST_LAUNCHER ${CMAKE_SOURCE_DIR}/tests/support/sanitized)
   set(VIGIA_TEST_PATIENCE 6)
+elseif(CMAKE_CROSSCOMPILING)
+  set(VIGIA_TEST_PATIENCE 4)
 endif()
 
 # One test program = one ctest test. Exit 77 means skipped, and the program has said why.
