@@ -178,20 +178,24 @@ static bool print_record(const struct cli *cli, const struct vg_dlog_record *r)
     cJSON *row = cJSON_CreateObject();
     char *key = strndup(r->key.len == 0 ? "" : r->key.at, r->key.len);
     char *text;
-    bool ok;
-
-    cJSON_AddNumberToObject(row, "partition", r->partition);
-    cJSON_AddNumberToObject(row, "offset", (double)r->offset);
-    cJSON_AddNumberToObject(row, "append_ms", (double)r->append_ms);
     cJSON *value = value_json(r->value);
-    cJSON_AddStringToObject(row, "key", key == NULL ? "" : key);
-    cJSON_AddItemToObject(row, "value", value);
-    text = key == NULL || value == NULL ? NULL : cJSON_PrintUnformatted(row);
+    bool ok = key != NULL && value != NULL &&
+              cJSON_AddNumberToObject(row, "partition", r->partition) != NULL &&
+              cJSON_AddNumberToObject(row, "offset", (double)r->offset) != NULL &&
+              cJSON_AddNumberToObject(row, "append_ms", (double)r->append_ms) != NULL &&
+              cJSON_AddStringToObject(row, "key", key) != NULL;
+    if (ok && cJSON_AddItemToObject(row, "value", value)) {
+        value = NULL; /* the row's */
+    } else {
+        ok = false;
+    }
+    text = ok ? cJSON_PrintUnformatted(row) : NULL;
     ok = text != NULL && puts(text) != EOF;
     if (text == NULL) {
         (void)cli_fail(cli, "no memory for record %d/%" PRId64, r->partition, r->offset);
     }
     cJSON_free(text);
+    cJSON_Delete(value);
     cJSON_Delete(row);
     free(key);
     return ok;

@@ -1,5 +1,6 @@
 /* A ring of fixed-size items under one mutex. The eventfd holds 1 while items wait and 0 otherwise,
- * so it may be watched level-triggered; both change under the mutex, so they never disagree. */
+ * so it may be watched level-triggered; both change under the mutex, so they disagree only from a
+ * write that failed to the next push. */
 #include "vigia/queue.h"
 #include "vigia/clock.h"
 
