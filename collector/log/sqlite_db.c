@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -348,7 +349,7 @@ static enum vg_err create_file(const char *path, struct vg_error *err)
     return VG_OK;
 }
 
-enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct vg_error *err)
+static enum vg_err open_db(const char *path, unsigned flags, sqlite3 **out, struct vg_error *err)
 {
     struct stat st;
     enum vg_err rc = VG_OK;
@@ -395,6 +396,18 @@ enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct 
     }
     *out = db;
     return VG_OK;
+}
+
+enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct vg_error *err)
+{
+    const enum vg_err rc = open_db(path, flags, out, err);
+    struct statvfs fs;
+    /* Not as configured, but as it is for now: Linux itself turns a file system read-only after an
+     * error, and back after a repair. */
+    if (rc == VG_E_DENIED && statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) {
+        return vg_fail(err, VG_E_IO, "%s: its file system is read-only", path);
+    }
+    return rc;
 }
 
 enum vg_err vgi_conn_topics(struct vgi_conn *c, struct vg_error *err)

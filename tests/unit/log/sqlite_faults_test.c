@@ -246,6 +246,29 @@ static void after_a_failed_sync_nothing_is_acknowledged_any_more(void **state)
     sqlite3_vfs_unregister(&failing);
 }
 
+/* ---- a file system that may not be written ---- */
+
+static void a_file_system_that_is_read_only_for_now_is_no_mistake_of_the_configuration(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog *log = NULL;
+    if (!mount_small(fx->dir)) {
+        print_message("skipped: a file system needs the right to mount it\n");
+        skip();
+    }
+    vg_dlog_close(make(fx));
+    assert_int_equal(mount(NULL, fx->dir, NULL, MS_REMOUNT | MS_RDONLY, "size=4m"), 0);
+    const enum vg_err rc = vg_dlog_open(&fx->conf, "test", 0, &log, &err);
+    print_message("%s: %s\n", vg_err_name(rc), err.text);
+    assert_int_equal(rc, VG_E_IO); /* a start ends with 1, and is tried again */
+    assert_non_null(strstr(err.text, "read-only"));
+    assert_int_equal(mount(NULL, fx->dir, NULL, MS_REMOUNT, "size=4m"), 0);
+    ok(vg_dlog_open(&fx->conf, "test", 0, &log, &err), &err);
+    vg_dlog_close(log);
+    umount2(fx->dir, MNT_DETACH);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, sqlite_log_setup, sqlite_log_teardown)
 
 int main(int argc, char **argv)
@@ -257,6 +280,7 @@ int main(int argc, char **argv)
         T(an_owner_whose_lock_file_was_deleted_cannot_commit),
         T(a_full_disk_fails_records_cleanly_until_there_is_room),
         T(a_full_disk_stores_a_group_whole_or_not_at_all),
+        T(a_file_system_that_is_read_only_for_now_is_no_mistake_of_the_configuration),
         T(after_a_failed_sync_nothing_is_acknowledged_any_more),
     };
     if (argc == 2) {
