@@ -20,6 +20,8 @@ struct vgi_backend {
     /* Settings and offsets as found; the comparison with the table is made by dlog.c. */
     enum vg_err (*describe)(void *log, enum vg_topic t, struct vg_dlog_topic_info *out,
                             struct vg_error *err);
+    /* Servers that have just come back may not know a topic for so long; 0: what is there is known. */
+    int unknown_ms;
     enum vg_err (*retain)(void *log, struct vg_dlog_retained *out,
                           struct vg_error *err); /* NULL: unsupported */
     enum vg_err (*backup)(void *log, const char *path, vg_dlog_progress_fn *fn, void *arg,

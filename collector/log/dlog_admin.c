@@ -9,9 +9,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define COUNT_STALL_MS 30000 /* a count that gets nothing for so long gives up */
-#define NEAR_READS     2 /* so many reads without a record, each of at most NEAR_MS, are the end */
-#define NEAR_MS        20
+#define COUNT_STALL_MS  30000 /* a count that gets nothing for so long gives up */
+#define NEAR_READS      2 /* so many reads without a record, each of at most NEAR_MS, are the end */
+#define NEAR_MS         20
+#define UNKNOWN_STEP_MS 100 /* between two looks for a topic that servers do not know yet */
 
 static int64_t clock_ms(clockid_t id)
 {
@@ -88,6 +89,21 @@ enum vg_err vg_dlog_describe(struct vg_dlog *log, enum vg_topic t, struct vg_dlo
     return vgi_dlog_blame(log, log->ops->describe(log->impl, t, out, err), err);
 }
 
+/* What ought to be there: a topic that is unknown for the moment must not look like a log that was
+ * never made. */
+static enum vg_err describe_needed(struct vg_dlog *log, enum vg_topic t,
+                                   struct vg_dlog_topic_info *out, struct vg_error *err)
+{
+    static const struct timespec pause = {.tv_nsec = UNKNOWN_STEP_MS * 1000 * 1000};
+    const int64_t until = vgi_now_ms() + log->ops->unknown_ms;
+    enum vg_err rc = log->ops->describe(log->impl, t, out, err);
+    while (rc == VG_E_NOTFOUND && vgi_now_ms() < until) {
+        nanosleep(&pause, NULL);
+        rc = log->ops->describe(log->impl, t, out, err);
+    }
+    return rc;
+}
+
 enum vg_err vg_dlog_check(struct vg_dlog *log, unsigned topics, struct vg_error *err)
 {
     struct vg_dlog_topic_info *info = calloc(1, sizeof *info);
@@ -98,7 +114,7 @@ enum vg_err vg_dlog_check(struct vg_dlog *log, unsigned topics, struct vg_error 
     for (int i = 0; i < VG_TOPIC_COUNT && rc == VG_OK; i++) {
         const enum vg_topic t = (enum vg_topic)i;
         if ((topics & VG_TOPIC_BIT(t)) != 0) {
-            rc = log->ops->describe(log->impl, t, info, err);
+            rc = describe_needed(log, t, info, err);
             if (rc == VG_OK) {
                 rc = compare(info, t, &log->conf, err);
             }

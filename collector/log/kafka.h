@@ -105,11 +105,12 @@ enum vg_err vgi_kafka_request_wait(struct vgi_kafka_request *q, struct vgi_kafka
 void vgi_kafka_request_done(struct vgi_kafka_request *q);
 
 /* Offsets of `count` partitions of a topic: `spec` is RD_KAFKA_OFFSET_SPEC_EARLIEST or _LATEST, the
- * latter without regard to open transactions. VG_E_NOTFOUND, VG_E_TIMEOUT. */
+ * latter without regard to open transactions. What may pass is tried again for VGI_KAFKA_REACH_MS.
+ * VG_E_NOTFOUND, VG_E_TIMEOUT. */
 enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
                               size_t count, int64_t spec, int64_t *out,
                               struct vg_error *err) VG_NODISCARD;
-/* Number of partitions; VG_E_NOTFOUND when there is no such topic. */
+/* Number of partitions; VG_E_NOTFOUND when there is no such topic, seen for VGI_KAFKA_REACH_MS. */
 enum vg_err vgi_kafka_partition_count(struct vgi_kafka *k, const char *topic, int32_t *out,
                                       struct vg_error *err) VG_NODISCARD;
 

@@ -189,6 +189,9 @@ static enum vg_err offsets_once(struct vgi_kafka *k, const char *topic, const in
     return rc;
 }
 
+#define LEARN_EVERY_MS                                                                             \
+    250 /* a request for metadata in each try would only add to what comes back */
+
 /* ListOffsets names the leader's epoch as the client last heard of it, and an answer that it is too
  * old does not make the client ask again: it would be refused until its metadata grows old by
  * itself, which takes minutes. */
@@ -209,15 +212,21 @@ enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int3
                               size_t count, int64_t spec, int64_t *out, struct vg_error *err)
 {
     const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
+    int64_t learnt_ms = until - VGI_KAFKA_REACH_MS - LEARN_EVERY_MS;
     for (;;) {
         const enum vg_err rc = offsets_once(k, topic, partitions, count, spec, out, err);
-        /* A broker that comes back drops connections, and leads nothing at first (VG_E_IO). */
-        const bool may_pass = rc == VG_E_AGAIN || rc == VG_E_TIMEOUT || rc == VG_E_IO;
+        /* A broker that comes back drops connections, leads nothing at first (VG_E_IO), and may not
+         * know the topic yet. */
+        const bool may_pass =
+            rc == VG_E_AGAIN || rc == VG_E_TIMEOUT || rc == VG_E_IO || rc == VG_E_NOTFOUND;
         if (!may_pass || vgi_now_ms() > until) {
             return rc;
         }
         vgi_kafka_pause();
-        learn_leaders(k, topic, until - vgi_now_ms());
+        if (vgi_now_ms() - learnt_ms >= LEARN_EVERY_MS) {
+            learnt_ms = vgi_now_ms();
+            learn_leaders(k, topic, until - learnt_ms);
+        }
     }
 }
 
@@ -235,8 +244,9 @@ static enum vg_err with_metadata(struct vgi_kafka *k, const char *topic,
     }
     const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
     rd_kafka_resp_err_t code = rd_kafka_metadata(k->admin, 0, rkt, &found, VGI_KAFKA_ADMIN_MS);
-    /* A broker that comes back drops its first connections. */
-    while (code == RD_KAFKA_RESP_ERR__TRANSPORT && vgi_now_ms() < until) {
+    /* A broker that comes back drops its first connections, and names no brokers at first. */
+    while ((code == RD_KAFKA_RESP_ERR__TRANSPORT || code == RD_KAFKA_RESP_ERR__PARTIAL) &&
+           vgi_now_ms() < until) {
         vgi_kafka_pause();
         code = rd_kafka_metadata(k->admin, 0, rkt, &found, VGI_KAFKA_ADMIN_MS);
     }
@@ -269,8 +279,17 @@ static enum vg_err take_count(const rd_kafka_metadata_topic_t *t, void *arg)
 enum vg_err vgi_kafka_partition_count(struct vgi_kafka *k, const char *topic, int32_t *out,
                                       struct vg_error *err)
 {
-    const enum vg_err rc = vgi_kafka_reach(k, err);
-    return rc == VG_OK ? with_metadata(k, topic, take_count, out, err) : rc;
+    const int64_t until = vgi_now_ms() + VGI_KAFKA_REACH_MS;
+    enum vg_err rc = vgi_kafka_reach(k, err);
+    if (rc == VG_OK) {
+        rc = with_metadata(k, topic, take_count, out, err);
+    }
+    /* Brokers that have just come back may not know their topics yet (librdkafka issue 3513). */
+    while (rc == VG_E_NOTFOUND && vgi_now_ms() < until) {
+        vgi_kafka_pause();
+        rc = with_metadata(k, topic, take_count, out, err);
+    }
+    return rc;
 }
 
 /* ---- describing ---- */

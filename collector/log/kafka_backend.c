@@ -8,6 +8,7 @@ const struct vgi_backend vgi_kafka_backend = {
     .close = vgi_kafka_close,
     .create = vgi_kafka_create,
     .describe = vgi_kafka_describe,
+    .unknown_ms = VGI_KAFKA_REACH_MS,
     .retain = NULL, /* the brokers do it */
     .backup = NULL, /* the brokers' own means */
     .skip = vgi_kafka_skip,

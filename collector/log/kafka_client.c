@@ -195,6 +195,7 @@ enum vg_err vgi_kafka_class(rd_kafka_resp_err_t code)
     case RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID:
     case RD_KAFKA_RESP_ERR_THROTTLING_QUOTA_EXCEEDED:
     case RD_KAFKA_RESP_ERR__WAIT_CACHE:
+    case RD_KAFKA_RESP_ERR__PARTIAL: /* Metadata of a cluster whose brokers are all fenced yet */
         return VG_E_AGAIN;
     case RD_KAFKA_RESP_ERR__QUEUE_FULL:
         return VG_E_FULL;

@@ -27,6 +27,8 @@ void ok(enum vg_err rc, const struct vg_error *err);
 
 void mock_start(struct mock *m, int partitions);
 void mock_open(struct mock *m);
+/* Appends one record to partition 0. */
+void mock_append(struct mock *m, const char *topic);
 /* Closes the log and ends the broker. */
 void mock_stop(struct mock *m);
 

@@ -160,24 +160,6 @@ static void a_coordinator_that_needs_its_time_is_waited_for(void **state)
 
 /* ---- a group without positions ---- */
 
-static void append(struct mock *m, const char *topic)
-{
-    char text[200];
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    assert_int_equal(rd_kafka_conf_set(conf, "bootstrap.servers",
-                                       rd_kafka_mock_cluster_bootstraps(m->cluster), text,
-                                       sizeof text),
-                     RD_KAFKA_CONF_OK);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, text, sizeof text);
-    assert_non_null(rk);
-    assert_int_equal(rd_kafka_producev(rk, RD_KAFKA_V_TOPIC(topic), RD_KAFKA_V_PARTITION(0),
-                                       RD_KAFKA_V_KEY("k", 1), RD_KAFKA_V_VALUE((void *)"v", 1),
-                                       RD_KAFKA_V_END),
-                     RD_KAFKA_RESP_ERR_NO_ERROR);
-    assert_int_equal(rd_kafka_flush(rk, DEADLINE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_destroy(rk);
-}
-
 /* Opens a processor until it is active; what was logged meanwhile. */
 static void log_of_start(struct mock *m, char *text, size_t size)
 {
@@ -201,8 +183,8 @@ static void a_group_that_has_state_but_no_position_says_that_it_reads_everything
 {
     struct mock *m = *state;
     char text[4000];
-    append(m, TOPIC);
-    append(m, STATE);
+    mock_append(m, TOPIC);
+    mock_append(m, STATE);
     log_of_start(m, text, sizeof text);
     assert_non_null(strstr(text, "msg=log-positions-lost group=vigia.copy"));
     assert_non_null(strstr(text, "partition=0"));
@@ -212,7 +194,7 @@ static void a_new_group_starts_at_the_oldest_record_without_a_word(void **state)
 {
     struct mock *m = *state;
     char text[4000];
-    append(m, TOPIC);
+    mock_append(m, TOPIC);
     log_of_start(m, text, sizeof text);
     assert_null(strstr(text, "log-positions-lost"));
 }
