@@ -56,11 +56,12 @@ static const struct vg_conf_item items[] = {
                      "First wait after every collector has failed, or after sessions were closed "
                      "again and again; it doubles each time, with jitter."),
     VG_CONF_DURATION(
-        S, backoff_max_ms, "uplink", "backoff_max", "5m", 10, DAY_MS,
-        "Longest wait after every collector has failed. Also how often a session that "
-        "worked and was closed by its collector begins again at once; closed sooner "
-        "again, the next one waits, 30s at most, and an urgent reading ends that wait, "
-        "at most once in 5s."),
+        S, backoff_max_ms, "uplink", "backoff_max", "60s", 10, DAY_MS,
+        "Longest wait after every collector has failed. An urgent reading ends it sooner: 5s to "
+        "10s after the last try at first, 15s to 30s after it in a long outage. A session that "
+        "worked and was closed by its collector begins again at once, but only once in five times "
+        "backoff_max; closed sooner again, the next one waits, 30s at most, and an urgent reading "
+        "ends that wait, at most once in 5s."),
     VG_CONF_DURATION(
         S, park_ms, "uplink", "park", "1h", 1000, DAY_MS,
         "Readings of a sensor that the device may not speak for are tried again this often."),

@@ -63,8 +63,13 @@ static void next_collector(struct vgi_core *c)
     }
 }
 
-/* Exponential, capped, and jittered over its upper half, so that a thousand devices do not return
- * together. */
+/* Over the upper half, so that a thousand devices do not return together. */
+static int64_t jittered(struct vgi_core *c, int64_t ms)
+{
+    return ms / 2 + (int64_t)vg_rng_below(&c->rng, (uint64_t)(ms - ms / 2) + 1);
+}
+
+/* Exponential, capped and jittered. */
 static void wait_before_next(struct vgi_core *c, unsigned *exponent, int64_t most_ms,
                              struct vg_mono now)
 {
@@ -77,7 +82,7 @@ static void wait_before_next(struct vgi_core *c, unsigned *exponent, int64_t mos
     } else {
         (*exponent)++;
     }
-    delay = delay / 2 + (int64_t)vg_rng_below(&c->rng, (uint64_t)(delay - delay / 2) + 1);
+    delay = jittered(c, delay);
     c->link = VGI_WAITING;
     c->link_deadline = vg_mono_add_ms(now, delay);
     c->tried = 0;
@@ -86,30 +91,36 @@ static void wait_before_next(struct vgi_core *c, unsigned *exponent, int64_t mos
     vgi_tell(c, VG_UPLINK_EV_BACKOFF, delay);
 }
 
-static void back_off(struct vgi_core *c, struct vg_mono now)
+/* How long after a try that failed an urgent row calls for the next: 5 to 10 s at first, then 10 to
+ * 20 s, then 15 to 30 s. */
+static int64_t urgent_pace_ms(struct vgi_core *c)
 {
-    c->closed_wait = false;
-    wait_before_next(c, &c->attempt, c->options.backoff_max_ms, now);
+    int64_t most = 2LL * VGI_URGENT_EVERY_MS << c->hurried;
+    return jittered(c, most < VGI_WAIT_URGENT_MAX_MS ? most : VGI_WAIT_URGENT_MAX_MS);
 }
 
-/* After a close: whoever closed it answers, and would take an alarm. So this wait is shorter, and
- * hurry() may end it. */
+static void back_off(struct vgi_core *c, struct vg_mono now)
+{
+    wait_before_next(c, &c->attempt, c->options.backoff_max_ms, now);
+    c->urgent_from = vg_mono_add_ms(now, urgent_pace_ms(c));
+}
+
+/* After a close: whoever closed it answers, and would take an alarm. So this wait is shorter. */
 static void pause_after_close(struct vgi_core *c, struct vg_mono now)
 {
     int64_t most_ms = c->options.backoff_max_ms;
-    c->closed_wait = true;
     wait_before_next(c, &c->closes,
-                     most_ms < VGI_CLOSED_WAIT_MAX_MS ? most_ms : VGI_CLOSED_WAIT_MAX_MS, now);
+                     most_ms < VGI_WAIT_URGENT_MAX_MS ? most_ms : VGI_WAIT_URGENT_MAX_MS, now);
 }
 
 /* When an urgent row ends the present wait: not before the collector's own Max-Age, which would
  * keep the row back all the same. */
 static bool hurry_at(const struct vgi_core *c, struct vg_mono *at)
 {
-    if (c->link != VGI_WAITING || !c->closed_wait || c->lanes[VG_UPLINK_URGENT].count == 0) {
+    if (c->link != VGI_WAITING || c->lanes[VG_UPLINK_URGENT].count == 0) {
         return false;
     }
-    struct vg_mono hold = c->hold[c->collector];
+    struct vg_mono hold = c->lanes[VG_UPLINK_URGENT].hold[c->collector];
     *at = vgi_before(c->urgent_from, hold) ? hold : c->urgent_from;
     return true;
 }
@@ -119,6 +130,9 @@ static void hurry(struct vgi_core *c, struct vg_mono now)
     struct vg_mono at;
     if (hurry_at(c, &at) && !vgi_before(now, at)) {
         c->urgent_from = vg_mono_add_ms(now, VGI_URGENT_EVERY_MS);
+        if (c->hurried < VGI_HURRIED_MAX) {
+            c->hurried++;
+        }
         connect_now(c, now);
     }
 }
@@ -141,13 +155,13 @@ void vgi_session_next(struct vgi_core *c, struct vg_mono now)
 
 /* A session that worked was closed. Once that is a restart: come back at once. Soon again it is a
  * collector without room, which ends another device's session to take ours: coming back at once
- * would keep the two, and all their like, at it for ever. So this is done at most once per
- * backoff_max, and a session that lasted that long always has it; what a 2.04 begins anew is the
- * backoff after failures, not this wait. */
+ * would keep the two, and all their like, at it for ever. So this is done at most once per five
+ * times backoff_max, and a session that lasted that long always has it; what a 2.04 begins anew is
+ * the backoff after failures, not this wait. */
 static void closed(struct vgi_core *c, struct vg_mono now)
 {
     if (!vgi_before(now, c->at_once)) {
-        c->at_once = vg_mono_add_ms(now, c->options.backoff_max_ms);
+        c->at_once = vg_mono_add_ms(now, VGI_AT_ONCE_BACKOFFS * c->options.backoff_max_ms);
         c->closes = 0;
         connect_now(c, now);
         return;
@@ -265,7 +279,9 @@ void vgi_core_start(struct vgi_core *c, struct vg_mono now)
     begin(c);
     assert(c->link == VGI_DOWN);
     for (size_t i = 0; i < c->options.collector_count; i++) {
-        c->hold[i] = now;
+        for (size_t l = 0; l < VG_UPLINK_LANES; l++) {
+            c->lanes[l].hold[i] = now;
+        }
     }
     c->at_once = c->urgent_from = c->credited = now;
     c->credit = c->options.rate * 1000;
@@ -365,7 +381,7 @@ bool vgi_core_deadline(const struct vgi_core *c, struct vg_mono *out)
             earliest(lane->deadline, &some, &at);
         } else if (lane->count > 0 && c->link == VGI_UP) {
             /* Rows that could go but do not: held back by the collector, or by the rate. */
-            struct vg_mono when = c->hold[c->collector];
+            struct vg_mono when = lane->hold[c->collector];
             if (l == VG_UPLINK_ROUTINE && c->options.rate > 0 && c->credit < 1000) {
                 int64_t ms = (1000 - c->credit + c->options.rate - 1) / c->options.rate;
                 struct vg_mono paid = vg_mono_add_ms(c->credited, ms);

@@ -16,11 +16,15 @@
  */
 #define VGI_SILENT_MAX 2
 
-/* The longest wait after a collector closed a session: well under the three missing heartbeats (60 s
- * each by default) after which a device counts as lost. */
-#define VGI_CLOSED_WAIT_MAX_MS 30000
-/* An urgent row ends such a wait, but not sooner than this after one last did. */
+/* The longest wait after a collector closed a session, and of an urgent row for the next try: well
+ * under the three missing heartbeats (60 s each by default) after which a device counts as lost. */
+#define VGI_WAIT_URGENT_MAX_MS 30000
+/* An urgent row ends a wait, but not sooner than this after one last did, nor than this after the
+ * failure that the wait began with. */
 #define VGI_URGENT_EVERY_MS 5000
+#define VGI_HURRIED_MAX     2 /* doublings: 10 s, 20 s, and 30 s at most */
+/* A session that worked and was closed begins again at once, once in so many backoff_max. */
+#define VGI_AT_ONCE_BACKOFFS 5
 
 enum vgi_link { VGI_DOWN, VGI_CONNECTING, VGI_UP, VGI_WAITING, VGI_STOPPED };
 
@@ -31,6 +35,8 @@ struct vgi_lane {
     size_t limit; /* most rows in a run: halved by 4.13, doubled by 2.04 */
     uint32_t request;
     struct vg_mono deadline; /* of the answer, while sent > 0 */
+    /* Nothing is sent to a collector before: what one has asked for binds no other. */
+    struct vg_mono hold[VG_UPLINK_COLLECTORS_MAX];
     unsigned silent;
     bool fetching, more;                /* `more`: rows may be waiting outside */
     struct vg_uplink_outcome *outcomes; /* of the present event */
@@ -56,14 +62,11 @@ struct vgi_core {
     bool proven;      /* this session has had a 2.04 */
     /* A session that worked and was closed begins again at once from then on, not before. */
     struct vg_mono at_once;
-    unsigned closes; /* exponent of the wait after those closed before */
-    /* The present wait is one after a close: from `urgent_from` on an urgent row ends it. */
-    bool closed_wait;
-    struct vg_mono urgent_from;
+    unsigned closes;            /* exponent of the wait after those closed before */
+    struct vg_mono urgent_from; /* from then on an urgent row ends the present wait */
+    unsigned hurried;           /* waits that urgent rows have ended since the last 2.04 */
     unsigned unavailable;
     enum vg_format format;
-    /* Nothing is sent to a collector before: what one has asked for binds no other. */
-    struct vg_mono hold[VG_UPLINK_COLLECTORS_MAX];
     int64_t credit; /* routine lane: thousandths of a reading that may be sent */
     struct vg_mono credited;
     uint32_t next_request;

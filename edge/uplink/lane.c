@@ -212,7 +212,18 @@ static void refused(struct vgi_core *c, enum vg_uplink_lane l, size_t n, unsigne
     }
 }
 
-static void wait_as_told(struct vgi_core *c, unsigned code, int64_t max_age_s, struct vg_mono now)
+/* Nothing of any lane goes to this collector before. */
+static void hold_all(struct vgi_core *c, struct vg_mono until)
+{
+    for (size_t l = 0; l < VG_UPLINK_LANES; l++) {
+        c->lanes[l].hold[c->collector] = until;
+    }
+}
+
+/* A 5.03 to routine rows says nothing of urgent ones, for which a collector keeps room: those find
+ * out by themselves. */
+static void wait_as_told(struct vgi_core *c, enum vg_uplink_lane l, unsigned code,
+                         int64_t max_age_s, struct vg_mono now)
 {
     c->stats.answers_wait++;
     int64_t ms = VGI_WAIT_DEFAULT_MS;
@@ -220,7 +231,11 @@ static void wait_as_told(struct vgi_core *c, unsigned code, int64_t max_age_s, s
         ms = max_age_s < VGI_WAIT_MAX_MS / 1000 ? max_age_s * 1000 : VGI_WAIT_MAX_MS;
         ms = ms < VGI_WAIT_MIN_MS ? VGI_WAIT_MIN_MS : ms;
     }
-    c->hold[c->collector] = vg_mono_add_ms(now, ms);
+    if (code == VG_COAP_UNAVAILABLE && l == VG_UPLINK_ROUTINE) {
+        c->lanes[l].hold[c->collector] = vg_mono_add_ms(now, ms);
+    } else {
+        hold_all(c, vg_mono_add_ms(now, ms));
+    }
     vgi_tell(c, VG_UPLINK_EV_WAIT, ms);
     if (code == VG_COAP_UNAVAILABLE && ++c->unavailable >= VGI_UNAVAILABLE_MAX &&
         c->options.collector_count > 1) {
@@ -234,7 +249,7 @@ static void refused_format(struct vgi_core *c, struct vg_mono now)
     bool last = c->format == VG_FORMAT_SENML_JSON;
     c->format = last ? VG_FORMAT_SENML_CBOR : VG_FORMAT_SENML_JSON;
     if (last) {
-        c->hold[c->collector] = vg_mono_add_ms(now, c->options.park_ms);
+        hold_all(c, vg_mono_add_ms(now, c->options.park_ms));
     }
     vgi_tell(c, VG_UPLINK_EV_FORMAT, last);
 }
@@ -245,6 +260,7 @@ static void done(struct vgi_core *c, enum vg_uplink_lane l, size_t n)
     c->proven = true;
     c->tried = 0;
     c->attempt = 0;
+    c->hurried = 0;
     c->unavailable = 0;
     size_t doubled = c->lanes[l].limit * 2;
     c->lanes[l].limit = doubled < c->options.batch_rows ? doubled : c->options.batch_rows;
@@ -282,7 +298,7 @@ void vgi_lane_answer(struct vgi_core *c, enum vg_uplink_lane l, unsigned code, i
         break;
     case VG_COAP_TOO_MANY:
     case VG_COAP_UNAVAILABLE:
-        wait_as_told(c, code, max_age_s, now);
+        wait_as_told(c, l, code, max_age_s, now);
         break;
     default:
         c->stats.answers_unexpected++;
@@ -357,7 +373,7 @@ static bool send_run(struct vgi_core *c, enum vg_uplink_lane l, struct vg_mono n
 void vgi_lane_drive(struct vgi_core *c, enum vg_uplink_lane l, struct vg_mono now)
 {
     struct vgi_lane *lane = &c->lanes[l];
-    bool may = c->link == VGI_UP && lane->sent == 0 && !vgi_before(now, c->hold[c->collector]) &&
+    bool may = c->link == VGI_UP && lane->sent == 0 && !vgi_before(now, lane->hold[c->collector]) &&
                (l != VG_UPLINK_ROUTINE || vgi_rate_wait_ms(c, now) == 0);
     uint64_t quarantined = c->stats.rows_quarantined;
     while (may && lane->count > 0 && !send_run(c, l, now)) {

@@ -10,7 +10,7 @@ void vg_uplink_options_init(struct vg_uplink_options *options)
         .response_ms = VG_SEPARATE_TIMEOUT_MS,
         .handshake_ms = 10000,
         .backoff_min_ms = 1000,
-        .backoff_max_ms = 300000,
+        .backoff_max_ms = 60000,
         .park_ms = 3600000,
         .cid = true,
     };

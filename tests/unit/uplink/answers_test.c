@@ -424,6 +424,59 @@ static void without_max_age_the_wait_is_a_minute_and_it_has_bounds(void **state)
     waits(VG_COAP_TOO_MANY, 4294967295, 3600000);
 }
 
+/* Urgent rows that come while the collector has answered a routine batch so, Max-Age 60 s. */
+static size_t sent_beside_a_routine_answer(unsigned code)
+{
+    struct bench b;
+    bench_up(&b, 1);
+    give(&b, ROUTINE, STORE_A, 1, 1);
+    answer_with(&b, ROUTINE, code, 60, (struct vg_span){0});
+    forget(&b);
+    give(&b, URGENT, STORE_A, 7, 1);
+    size_t sent = count_of(&b, VGI_ACT_SEND);
+    if (sent > 0) { /* and the routine rows wait on */
+        expect_sent(&b, URGENT, STORE_A, 7, 1);
+        answer(&b, URGENT, VG_COAP_CHANGED);
+        forget(&b);
+        pass_ms(&b, 59999);
+        assert_int_equal(count_of(&b, VGI_ACT_SEND), 0);
+        pass_ms(&b, 1);
+        expect_sent(&b, ROUTINE, STORE_A, 1, 1);
+    }
+    bench_done(&b);
+    return sent;
+}
+
+static void a_5_03_to_routine_rows_does_not_hold_urgent_ones(void **state)
+{
+    (void)state;
+    assert_int_equal(sent_beside_a_routine_answer(VG_COAP_UNAVAILABLE), 1);
+}
+
+static void a_4_29_to_routine_rows_holds_urgent_ones_too(void **state)
+{
+    (void)state;
+    assert_int_equal(sent_beside_a_routine_answer(VG_COAP_TOO_MANY), 0);
+}
+
+static void an_urgent_row_comes_back_where_there_is_no_room_for_routine_ones(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_up(&b, 1);
+    give(&b, ROUTINE, STORE_A, 1, 1);
+    answer_with(&b, ROUTINE, VG_COAP_UNAVAILABLE, 3600, (struct vg_span){0});
+    lose(&b, VGI_LOST_TIMEOUT);
+    forget(&b);
+    give(&b, URGENT, STORE_A, 7, 1);
+    pass_ms(&b, deadline_in_ms(&b));
+    assert_int_equal(count_of(&b, VGI_ACT_CONNECT), 1);
+    connected(&b);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 1);
+    expect_sent(&b, URGENT, STORE_A, 7, 1);
+    bench_done(&b);
+}
+
 static void the_third_5_03_in_a_row_moves_on_to_another_collector(void **state)
 {
     (void)state;
@@ -526,6 +579,9 @@ int main(void)
         cmocka_unit_test(a_4_29_waits_max_age),
         cmocka_unit_test(a_5_03_waits_max_age),
         cmocka_unit_test(without_max_age_the_wait_is_a_minute_and_it_has_bounds),
+        cmocka_unit_test(a_5_03_to_routine_rows_does_not_hold_urgent_ones),
+        cmocka_unit_test(a_4_29_to_routine_rows_holds_urgent_ones_too),
+        cmocka_unit_test(an_urgent_row_comes_back_where_there_is_no_room_for_routine_ones),
         cmocka_unit_test(the_third_5_03_in_a_row_moves_on_to_another_collector),
         cmocka_unit_test(the_wait_of_the_third_5_03_holds_when_the_other_collector_is_gone_too),
         cmocka_unit_test(the_only_collector_is_kept_whatever_it_lacks),

@@ -17,6 +17,8 @@
  *                   after `park_ms`
  *   4.29, 5.03      nothing is sent to this collector before Max-Age (60 s without one, RFC 7252
  *                   §5.10.5), nor in a new session with it, but another collector owes it nothing;
+ *                   a 5.03 to routine rows holds routine rows only, since a collector keeps room
+ *                   for urgent ones;
  *                   the third 5.03 in a row also moves on to the next collector where there is one
  *   4.01            new handshake after a backoff
  *   anything else   this collector cannot serve us (4.04, 4.05, 5.00, a 2.xx that promises
@@ -27,11 +29,12 @@
  *                   retransmission happens there
  *
  * A failed handshake goes to the next collector at once; when all have failed, a jittered
- * exponential backoff. A session that worked and is closed by the collector begins again at once,
- * but that only once per `backoff_max_ms`: closed sooner again, the next collector after a wait,
- * which grows, up to 30 s, until a session lasts. So a collector without room for all is not
- * stormed. An urgent row ends such a wait, at most once in 5 s, since whoever closes sessions would
- * take it; it does not end a backoff, in which nobody would. */
+ * exponential backoff. An urgent row ends it sooner, 5 to 10 s after the last try, then 10 to 20 s,
+ * then 15 to 30 s: a site on fire is not to wait for a collector that is back. A session that
+ * worked and is closed by the collector begins again at once, but that only once per five times
+ * `backoff_max_ms`: closed sooner again, the next collector after a wait, which grows, up to 30 s,
+ * until a session lasts. So a collector without room for all is not stormed. An urgent row ends
+ * such a wait too, at most once in 5 s, since whoever closes sessions would take it. */
 #ifndef VIGIA_UPLINK_H
 #define VIGIA_UPLINK_H
 
