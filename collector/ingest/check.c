@@ -60,6 +60,19 @@ static void refuse_readings(const struct vg_batch *batch, struct vgi_verdict *v)
     }
 }
 
+/* The device says it by its lane; one that names none is judged by what it tells. */
+static bool is_urgent(const struct vgi_request *r, char lane, const struct vg_batch *batch)
+{
+    if (r->resource == VGI_OK || lane == VG_LANE_URGENT) {
+        return true;
+    }
+    bool active = false;
+    for (size_t i = 0; i < batch->count && lane == VG_LANE_NONE; i++) {
+        active = active || vg_reading_active(&batch->readings[i]);
+    }
+    return active;
+}
+
 void vgi_check(const struct vgi_request *r, struct vg_batch *batch, struct vgi_verdict *v)
 {
     enum vg_format format;
@@ -69,6 +82,7 @@ void vgi_check(const struct vgi_request *r, struct vg_batch *batch, struct vgi_v
     v->code = VG_COAP_CHANGED;
     v->reason = "";
     v->list_len = 0;
+    v->urgent = false;
     v->identity = (struct vg_identity){.lane = VG_LANE_NONE};
     if (!check_envelope(r, &format, v)) {
         return;
@@ -95,4 +109,5 @@ void vgi_check(const struct vgi_request *r, struct vg_batch *batch, struct vgi_v
     }
     (void)VG_FAULT(COLLECTOR_AUTHORISED);
     vg_batch_identify(batch, r->device->name, &v->identity);
+    v->urgent = is_urgent(r, v->identity.lane, batch);
 }

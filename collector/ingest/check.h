@@ -30,6 +30,7 @@ struct vgi_verdict {
     enum vg_coap code;  /* VG_COAP_CHANGED: store the batch, then answer 2.04 */
     const char *reason; /* stable word for log lines and the `rejected` topic; "" when accepted */
     struct vg_identity identity;
+    bool urgent;     /* of an accepted one: OKs, lane u, and active readings without a lane */
     size_t list_len; /* of the refusal list; 0: the answer has no body */
     char list[VG_REFUSALS_BYTES_MAX];
 };

@@ -1,7 +1,7 @@
 /* vigia-collector: start, turn, ready, drain, stop.
  *
- *   start ─► follow devices ─► caught up ─► open the port ─► requests … ─► drain: no new ones, wait
- * for the log ─► stop */
+ *   start ─► follow devices ─► caught up ─► open the port ─► requests and heartbeats …
+ *         ─► drain: no new ones, wait for the log ─► stop */
 #include "collector.h"
 
 #include "inside.h"
@@ -45,6 +45,8 @@ static void open_when_caught_up(struct vgi_collector *c)
     }
     vg_log_info("listening", "address=%s devices=%zu", c->conf->listen,
                 vg_devices_count(c->devices));
+    /* Not before: a heartbeat says that what devices send can be stored. */
+    vg_loop_timer_in_ms(c->loop, c->timer_heartbeat, 0);
 }
 
 static void turn_devices(struct vgi_collector *c)
@@ -172,7 +174,8 @@ static enum vg_err take_memory(struct vgi_collector *c, struct vg_error *err)
     if (c->batch == NULL || c->values == NULL ||
         vgi_peers_new((size_t)c->conf->max_devices, c->conf->request_rate, c->conf->request_burst,
                       &c->peers) != VG_OK ||
-        vgi_pool_init(&c->pool, (size_t)c->conf->max_pending, c) != VG_OK) {
+        vgi_pool_init(&c->pool, (size_t)c->conf->max_pending,
+                      (size_t)c->conf->max_pending / VG_DLOG_URGENT_SHARE, c) != VG_OK) {
         return vg_fail(err, VG_E_NOMEM, "no memory");
     }
     vgi_bucket_init(&c->rejected, c->conf->rejected_rate > 0 ? c->conf->rejected_rate : 1,
@@ -198,7 +201,6 @@ static enum vg_err watch(struct vgi_collector *c, struct vg_error *err)
         return vg_fail(err, VG_E_IO, "the event loop cannot watch");
     }
     vg_loop_timer_in_ms(loop, c->timer_turn, 0);
-    vg_loop_timer_in_ms(loop, c->timer_heartbeat, 0);
     return VG_OK;
 }
 

@@ -29,7 +29,8 @@ static const struct vg_conf_item items[] = {
     VG_CONF_INT(S, max_handshakes, "collector", "max_handshakes", "500", 1, 100000, "handshakes",
                 "Handshakes under way; further ones are not answered until one ends."),
     VG_CONF_INT(S, max_pending, "collector", "max_pending", "2048", 1, 100000, "requests",
-                "Requests waiting for the log; one more is answered 5.03."),
+                "Requests waiting for the log; one more is answered 5.03. An eighth is kept for "
+                "urgent readings and OKs."),
     VG_CONF_INT(S, max_batch, "collector", "max_batch", "128", 1, VG_BATCH_READINGS_MAX, "readings",
                 "Readings of one request; a larger batch is answered 4.13."),
     VG_CONF_INT(S, request_rate, "collector", "request_rate", "50", 1, 100000, "requests/s",

@@ -112,11 +112,13 @@ static void wait_for_log(struct vgi_collector *c, struct vgi_session *s, const c
     struct vgi_pending *p = NULL;
 
     if (s->exchanges.waiting_count < VGI_SESSION_PENDING_MAX) {
-        p = VG_FAULT(COLLECTOR_PENDING) ? NULL : vgi_pool_take(&c->pool);
+        p = VG_FAULT(COLLECTOR_PENDING) ? NULL : vgi_pool_take(&c->pool, c->verdict.urgent);
     }
     if (p == NULL) {
-        vgi_count(VGI_M_PENDING_FULL);
-        vg_log_warn("pending-full", "device=%s pending=%zu", s->peer->name, c->pool.used);
+        vgi_count(c->verdict.urgent ? VGI_M_PENDING_FULL_URGENT : VGI_M_PENDING_FULL_ROUTINE);
+        vg_log_warn(c->verdict.urgent ? "urgent-pending-full" : "pending-full",
+                    "device=%s pending=%zu max_pending=%zu kept=%zu", s->peer->name, c->pool.used,
+                    c->pool.max, c->pool.kept);
         answer_now(c, response, VG_COAP_UNAVAILABLE, c->conf->retry_after_ms);
         return;
     }

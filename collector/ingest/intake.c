@@ -54,11 +54,15 @@ bool vgi_intake_store(struct vgi_collector *c, struct vgi_pending *p, const stru
     if (rc == VG_OK) {
         /* As one: a time limit or an error that took only some of a sensor's readings would leave
          * its later ones in the log, and the repeated earlier ones would count as old. */
-        rc = vg_dlog_append_group(c->appender, VG_TOPIC_READINGS, entries, batch->count,
-                                  on_readings_verdict, p);
+        rc = vg_dlog_append_group(c->appender, VG_TOPIC_READINGS,
+                                  p->urgent ? VG_DLOG_URGENT : VG_DLOG_ROUTINE, entries,
+                                  batch->count, on_readings_verdict, p);
     }
     if (rc == VG_E_FULL) {
-        vg_log_warn("log-queue-full", "queue_max=%" PRId64, c->conf->log.queue_max);
+        vgi_count(p->urgent ? VGI_M_QUEUE_FULL_URGENT : VGI_M_QUEUE_FULL_ROUTINE);
+        vg_log_warn(p->urgent ? "urgent-log-queue-full" : "log-queue-full",
+                    "queue_max=%" PRId64 " queue_max_bytes=%" PRId64 " kept=1/%d",
+                    c->conf->log.queue_max, c->conf->log.queue_max_bytes, VG_DLOG_URGENT_SHARE);
         return false;
     }
     if (rc != VG_OK) {
@@ -109,8 +113,8 @@ void vgi_intake_heartbeat(struct vgi_collector *c)
             continue;
         }
         enum vg_err rc =
-            vg_dlog_append(c->appender, VG_TOPIC_READINGS, p, vg_span_str(beat.instance),
-                           vg_span(value, len), on_heartbeat_verdict, &c->beats[p]);
+            vg_dlog_append_heartbeat(c->appender, p, vg_span_str(beat.instance),
+                                     vg_span(value, len), on_heartbeat_verdict, &c->beats[p]);
         if (rc != VG_OK) {
             vgi_count(VGI_M_HEARTBEATS_FAILED);
             vg_log_warn("heartbeat-refused", "partition=%d error=%s", p, vg_err_name(rc));
@@ -148,9 +152,11 @@ void vgi_intake_reject(struct vgi_collector *c, const struct vgi_request *reques
                                                    : VG_PATH_VERSION "/" VG_PATH_READINGS,
                        request->has_format ? (int)request->format : -1,
                        vg_coap_text(verdict->code, code), verdict->reason, request->body.len, body);
+    const struct vg_dlog_entry entry = {vg_span_str(request->device->name),
+                                        vg_span(value, len > 0 ? (size_t)len : 0)};
     if (len < 0 || (size_t)len >= sizeof(value) ||
-        vg_dlog_append(c->appender, VG_TOPIC_REJECTED, -1, vg_span_str(request->device->name),
-                       vg_span(value, (size_t)len), on_rejected_verdict, c) != VG_OK) {
+        vg_dlog_append_group(c->appender, VG_TOPIC_REJECTED, VG_DLOG_ROUTINE, &entry, 1,
+                             on_rejected_verdict, c) != VG_OK) {
         vgi_count(VGI_M_REJECTED_DROPPED);
     }
 }

@@ -6,6 +6,12 @@
 #define ENDED                                                                                      \
     NAME("sessions_ended_total"), .help = "Sessions that the collector ended, by reason.",         \
                                   .type = VG_COUNTER
+#define PENDING_FULL                                                                               \
+    NAME("pending_full_total"), .help = "Requests refused because too many waited for the log.",   \
+                                .type = VG_COUNTER
+#define QUEUE_FULL                                                                                 \
+    NAME("log_queue_full_total"), .help = "Requests refused because the log's queue was full.",    \
+                                  .type = VG_COUNTER
 
 static struct vg_metric metrics[VGI_M_COUNT] = {
     [VGI_M_READINGS] = {NAME("readings_total"), .help = "Readings made durable.",
@@ -34,9 +40,10 @@ static struct vg_metric metrics[VGI_M_COUNT] = {
                        .scale = 0.001},
     [VGI_M_PENDING] = {NAME("pending_requests"), .help = "Requests waiting for the log.",
                        .type = VG_GAUGE},
-    [VGI_M_PENDING_FULL] = {NAME("pending_full_total"),
-                            .help = "Requests refused because too many waited for the log.",
-                            .type = VG_COUNTER},
+    [VGI_M_PENDING_FULL_URGENT] = {PENDING_FULL, .labels = "lane=\"urgent\""},
+    [VGI_M_PENDING_FULL_ROUTINE] = {PENDING_FULL, .labels = "lane=\"routine\""},
+    [VGI_M_QUEUE_FULL_URGENT] = {QUEUE_FULL, .labels = "lane=\"urgent\""},
+    [VGI_M_QUEUE_FULL_ROUTINE] = {QUEUE_FULL, .labels = "lane=\"routine\""},
     [VGI_M_SESSIONS] = {NAME("sessions"), .help = "Open DTLS sessions.", .type = VG_GAUGE},
     [VGI_M_SESSIONS_OPENED] = {NAME("sessions_opened_total"), .help = "DTLS sessions opened.",
                                .type = VG_COUNTER},

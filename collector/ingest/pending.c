@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum vg_err vgi_pool_init(struct vgi_pool *pool, size_t max, void *owner)
+enum vg_err vgi_pool_init(struct vgi_pool *pool, size_t max, size_t kept, void *owner)
 {
     memset(pool, 0, sizeof(*pool));
     pool->all = calloc(max, sizeof(*pool->all));
@@ -13,6 +13,7 @@ enum vg_err vgi_pool_init(struct vgi_pool *pool, size_t max, void *owner)
         return VG_E_NOMEM;
     }
     pool->max = max;
+    pool->kept = kept;
     for (size_t i = max; i-- > 0;) {
         pool->all[i].owner = owner;
         pool->all[i].next = pool->free;
@@ -27,17 +28,17 @@ void vgi_pool_done(struct vgi_pool *pool)
     memset(pool, 0, sizeof(*pool));
 }
 
-struct vgi_pending *vgi_pool_take(struct vgi_pool *pool)
+struct vgi_pending *vgi_pool_take(struct vgi_pool *pool, bool urgent)
 {
     struct vgi_pending *p = pool->free;
 
-    if (p == NULL) {
+    if (pool->used >= pool->max - (urgent ? 0 : pool->kept)) {
         return NULL;
     }
     void *owner = p->owner;
     pool->free = p->next;
     pool->used++;
-    *p = (struct vgi_pending){.owner = owner};
+    *p = (struct vgi_pending){.owner = owner, .urgent = urgent};
     return p;
 }
 

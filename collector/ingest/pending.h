@@ -31,6 +31,7 @@ struct vgi_pending {
     size_t outstanding; /* readings without a verdict */
     bool failed;        /* they are not all durable */
     bool confirmable;
+    bool urgent;
     bool held; /* in the hold queue: not acknowledged yet */
     uint16_t mid;
     uint8_t token_len;
@@ -40,13 +41,14 @@ struct vgi_pending {
 struct vgi_pool {
     struct vgi_pending *all, *free;
     struct vgi_pending *hold_first, *hold_last;
-    size_t max, used;
+    size_t max, kept, used;
 };
 
-enum vg_err vgi_pool_init(struct vgi_pool *pool, size_t max, void *owner) VG_NODISCARD;
+/* `kept` of its `max` places (fewer than all) are for urgent requests. */
+enum vg_err vgi_pool_init(struct vgi_pool *pool, size_t max, size_t kept, void *owner) VG_NODISCARD;
 void vgi_pool_done(struct vgi_pool *pool);
-/* NULL: the pool is empty. */
-struct vgi_pending *vgi_pool_take(struct vgi_pool *pool);
+/* NULL: no place for such a request. */
+struct vgi_pending *vgi_pool_take(struct vgi_pool *pool, bool urgent);
 void vgi_pool_give(struct vgi_pool *pool, struct vgi_pending *p);
 void vgi_pool_hold(struct vgi_pool *pool, struct vgi_pending *p);
 void vgi_pool_unhold(struct vgi_pool *pool, struct vgi_pending *p);

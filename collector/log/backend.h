@@ -34,7 +34,7 @@ struct vgi_backend {
     enum vg_err (*appender_open)(void *log, void **out, struct vg_error *err);
     /* A group. Key and value are within VG_DLOG_KEY_MAX and VG_DLOG_VALUE_MAX, the key is not
      * empty, tombstones only on compacted topics; 1 to VG_DLOG_GROUP_MAX of them. */
-    enum vg_err (*append)(void *a, enum vg_topic t, int32_t partition,
+    enum vg_err (*append)(void *a, enum vg_topic t, int32_t partition, enum vg_dlog_room room,
                           const struct vg_dlog_entry *entries, size_t count, vg_dlog_verdict_fn *fn,
                           void *arg);
     int (*appender_fd)(const void *a);

@@ -132,8 +132,8 @@ static bool record_ok(enum vg_topic t, struct vg_span key, struct vg_span value)
 }
 
 static enum vg_err append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
-                          const struct vg_dlog_entry *entries, size_t count, vg_dlog_verdict_fn *fn,
-                          void *arg)
+                          enum vg_dlog_room room, const struct vg_dlog_entry *entries, size_t count,
+                          vg_dlog_verdict_fn *fn, void *arg)
 {
     if (partition < -1 || count < 1 || count > VG_DLOG_GROUP_MAX) {
         return VG_E_RANGE;
@@ -143,7 +143,7 @@ static enum vg_err append(struct vg_dlog_appender *a, enum vg_topic t, int32_t p
             return VG_E_RANGE;
         }
     }
-    const enum vg_err rc = a->ops->append(a->impl, t, partition, entries, count, fn, arg);
+    const enum vg_err rc = a->ops->append(a->impl, t, partition, room, entries, count, fn, arg);
     if (rc == VG_E_FULL) {
         a->refused += count;
     }
@@ -155,14 +155,22 @@ enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t 
                            void *arg)
 {
     const struct vg_dlog_entry one = {key, value};
-    return append(a, t, partition, &one, 1, fn, arg);
+    return append(a, t, partition, VG_DLOG_URGENT, &one, 1, fn, arg);
 }
 
 enum vg_err vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                 const struct vg_dlog_entry *entries, size_t count,
-                                 vg_dlog_verdict_fn *fn, void *arg)
+                                 enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                 size_t count, vg_dlog_verdict_fn *fn, void *arg)
 {
-    return append(a, t, -1, entries, count, fn, arg);
+    return append(a, t, -1, room, entries, count, fn, arg);
+}
+
+enum vg_err vg_dlog_append_heartbeat(struct vg_dlog_appender *a, int32_t partition,
+                                     struct vg_span key, struct vg_span value,
+                                     vg_dlog_verdict_fn *fn, void *arg)
+{
+    const struct vg_dlog_entry one = {key, value};
+    return append(a, VG_TOPIC_READINGS, partition, VG_DLOG_HEARTBEAT, &one, 1, fn, arg);
 }
 
 int vg_dlog_appender_fd(const struct vg_dlog_appender *a)

@@ -12,9 +12,11 @@
  * still held fails, what comes after goes to the new one. Repeats are for readers to see through.
  */
 #include "kafka_appender.h"
+#include "bounds.h"
 #include "vigia/fault.h"
 #include "vigia/log.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +31,10 @@ struct slot {
     void *arg;
     struct slot *next, *prev; /* of those under way in the order of appending, or of the free */
     int64_t deadline;
-    size_t count, bytes; /* of the group */
-    size_t unreported;   /* records without a delivery report */
+    size_t count;        /* records that the client took */
+    size_t taken, bytes; /* of the group, as counted against the bounds */
+    enum vg_dlog_room room;
+    size_t unreported; /* records without a delivery report */
     struct vg_dlog_verdict verdict;
     bool used;
     bool told; /* the verdict was given when the deadline passed */
@@ -44,9 +48,8 @@ struct appender {
     int fd;
     struct slot *slots, *free;
     struct slot *first, *last; /* under way */
-    size_t slot_count;
-    size_t held, held_bytes; /* records and bytes that the client has */
-    size_t pending;          /* records without a verdict */
+    struct vgi_bounds held;    /* what the client has */
+    size_t pending;            /* records without a verdict */
     uint64_t renewed;
     bool closing;
 };
@@ -72,12 +75,11 @@ static struct vg_dlog_verdict verdict_of(const rd_kafka_message_t *m)
 static struct slot *slot_take(struct appender *a)
 {
     struct slot *s = a->free;
-    if (s != NULL) {
-        a->free = s->next;
-        *s = (struct slot){.used = true, .prev = a->last};
-        *(a->last == NULL ? &a->first : &a->last->next) = s;
-        a->last = s;
-    }
+    assert(s != NULL);
+    a->free = s->next;
+    *s = (struct slot){.used = true, .prev = a->last};
+    *(a->last == NULL ? &a->first : &a->last->next) = s;
+    a->last = s;
     return s;
 }
 
@@ -85,8 +87,7 @@ static void slot_free(struct appender *a, struct slot *s)
 {
     *(s->prev == NULL ? &a->first : &s->prev->next) = s->next;
     *(s->next == NULL ? &a->last : &s->next->prev) = s->prev;
-    a->held -= s->count;
-    a->held_bytes -= s->bytes;
+    vgi_bounds_give(&a->held, s->room, s->taken, s->bytes);
     *s = (struct slot){.next = a->free};
     a->free = s;
 }
@@ -150,9 +151,9 @@ static void add_callback(rd_kafka_conf_t *conf)
 static enum vg_err producer_open(struct appender *a, struct vg_error *err)
 {
     const struct vg_dlog_conf *conf = a->k->conf;
-    const int64_t kib = conf->queue_max_bytes / 1024 + 1;
+    const int64_t kib = (conf->queue_max_bytes + VGI_BEATS_BYTES) / 1024 + 1;
     char messages[24], kbytes[24];
-    snprintf(messages, sizeof messages, "%" PRId64, conf->queue_max);
+    snprintf(messages, sizeof messages, "%" PRId64, conf->queue_max + VGI_BEATS_MAX);
     snprintf(kbytes, sizeof kbytes, "%" PRId64, kib < INT32_MAX ? kib : INT32_MAX);
     const struct vgi_kafka_setting settings[] = {
         {"acks", "all"},
@@ -221,7 +222,7 @@ enum vg_err vgi_kafka_appender_open(void *log, void **out, struct vg_error *err)
 {
     struct vgi_kafka *k = log;
     struct appender *a = calloc(1, sizeof *a);
-    const size_t count = (size_t)k->conf->queue_max;
+    const size_t count = (size_t)k->conf->queue_max + VGI_BEATS_MAX; /* one record each, at least */
     struct slot *slots = calloc(count, sizeof *slots);
     if (a == NULL || slots == NULL) {
         free(a);
@@ -230,7 +231,6 @@ enum vg_err vgi_kafka_appender_open(void *log, void **out, struct vg_error *err)
     }
     a->k = k;
     a->slots = slots;
-    a->slot_count = count;
     for (size_t i = 0; i < count; i++) {
         slots[i].next = a->free;
         a->free = &slots[i];
@@ -270,17 +270,9 @@ static enum vg_err refusal(rd_kafka_resp_err_t code)
     }
 }
 
-/* Within our own bounds the client's are never reached. */
-static bool has_room(const struct appender *a, size_t count, size_t bytes)
-{
-    const struct vg_dlog_conf *conf = a->k->conf;
-    return a->held + count <= (size_t)conf->queue_max &&
-           a->held_bytes + bytes <= (size_t)conf->queue_max_bytes;
-}
-
 enum vg_err vgi_kafka_append(void *appender, enum vg_topic t, int32_t partition,
-                             const struct vg_dlog_entry *entries, size_t count,
-                             vg_dlog_verdict_fn *fn, void *arg)
+                             enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                             size_t count, vg_dlog_verdict_fn *fn, void *arg)
 {
     struct appender *a = appender;
     size_t bytes = 0;
@@ -294,10 +286,14 @@ enum vg_err vgi_kafka_append(void *appender, enum vg_topic t, int32_t partition,
     if (topic == NULL) {
         return VG_E_NOMEM;
     }
-    struct slot *s = has_room(a, count, bytes) ? slot_take(a) : NULL;
-    if (s == NULL) {
+    /* Within our own bounds the client's are never reached, and there is a slot. */
+    if (!vgi_bounds_take(&a->held, a->k->conf, room, count, bytes)) {
         return VG_E_FULL;
     }
+    struct slot *s = slot_take(a);
+    s->room = room;
+    s->taken = count;
+    s->bytes = bytes;
     s->fn = fn;
     s->arg = arg;
     s->deadline = vgi_now_ms() + a->k->conf->verdict_ms;
@@ -318,9 +314,6 @@ enum vg_err vgi_kafka_append(void *appender, enum vg_topic t, int32_t partition,
         }
     }
     s->unreported = s->count;
-    s->bytes = bytes;
-    a->held += s->count;
-    a->held_bytes += bytes;
     a->pending += s->count;
     (void)VG_FAULT(LOG_GROUP_WRITTEN);
     return VG_OK;

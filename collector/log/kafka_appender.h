@@ -5,7 +5,7 @@
 #include "kafka.h"
 
 enum vg_err vgi_kafka_appender_open(void *log, void **out, struct vg_error *err);
-enum vg_err vgi_kafka_append(void *a, enum vg_topic t, int32_t partition,
+enum vg_err vgi_kafka_append(void *a, enum vg_topic t, int32_t partition, enum vg_dlog_room room,
                              const struct vg_dlog_entry *entries, size_t count,
                              vg_dlog_verdict_fn *fn, void *arg);
 int vgi_kafka_appender_fd(const void *a);

@@ -9,6 +9,8 @@
  * When nothing waits, the thread applies the retention in small steps. */
 #include "sqlite_db.h"
 
+#include "bounds.h"
+
 #include "vigia/fault.h"
 #include "vigia/log.h"
 
@@ -42,6 +44,7 @@ struct item {
     int64_t deadline;
     struct vg_dlog_verdict verdict;
     enum vg_topic topic;
+    enum vg_dlog_room room;
     bool told; /* the verdict was given when the deadline passed */
     size_t weight;
     size_t count;
@@ -62,7 +65,7 @@ struct appender {
     pthread_mutex_t mutex; /* all below */
     pthread_cond_t wake;
     struct list queue, flight, done;
-    size_t held, held_bytes; /* records and bytes of queue + flight + done */
+    struct vgi_bounds held; /* queue + flight + done */
     bool stop, fatal;
     struct vg_error why;
     uint64_t forced; /* unread records that max_bytes removed */
@@ -346,17 +349,13 @@ enum vg_err vgi_sqlite_appender_open(void *log, void **out, struct vg_error *err
 /* Within the bounds: counted in and queued. */
 static enum vg_err enqueue(struct appender *a, struct item *it)
 {
-    const struct vg_dlog_conf *conf = a->log->conf;
     enum vg_err rc = VG_OK;
     pthread_mutex_lock(&a->mutex);
     if (a->fatal) {
         rc = VG_E_FATAL;
-    } else if (a->held + it->count > (size_t)conf->queue_max ||
-               a->held_bytes + it->weight > (size_t)conf->queue_max_bytes) {
+    } else if (!vgi_bounds_take(&a->held, a->log->conf, it->room, it->count, it->weight)) {
         rc = VG_E_FULL;
     } else {
-        a->held += it->count;
-        a->held_bytes += it->weight;
         const bool was_empty = a->queue.head == NULL;
         push(&a->queue, it);
         if (was_empty) {
@@ -398,8 +397,8 @@ static struct item *item_new(const struct vg_dlog_entry *entries, size_t count)
 }
 
 enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition,
-                              const struct vg_dlog_entry *entries, size_t count,
-                              vg_dlog_verdict_fn *fn, void *arg)
+                              enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                              size_t count, vg_dlog_verdict_fn *fn, void *arg)
 {
     struct appender *a = self;
     if (partition > 0) {
@@ -416,6 +415,7 @@ enum vg_err vgi_sqlite_append(void *self, enum vg_topic t, int32_t partition,
     it->arg = arg;
     it->deadline = vgi_now_ms() + a->log->conf->verdict_ms;
     it->topic = t;
+    it->room = room;
     const enum vg_err rc = enqueue(a, it);
     if (rc != VG_OK) {
         free(it);
@@ -432,22 +432,24 @@ int vgi_sqlite_appender_fd(const void *self)
 
 static void give_all(struct appender *a, struct list *l)
 {
-    size_t n = 0, bytes = 0;
+    struct list gone = {NULL, NULL};
     for (struct item *it = pop(l); it != NULL; it = pop(l)) {
-        n += it->count;
-        bytes += it->weight;
         if (!it->told) {
             a->pending -= it->count;
             if (it->fn != NULL) {
                 it->fn(it->arg, &it->verdict);
             }
         }
-        free(it);
+        push(&gone, it);
     }
     pthread_mutex_lock(&a->mutex);
-    a->held -= n;
-    a->held_bytes -= bytes;
+    for (const struct item *it = gone.head; it != NULL; it = it->next) {
+        vgi_bounds_give(&a->held, it->room, it->count, it->weight);
+    }
     pthread_mutex_unlock(&a->mutex);
+    for (struct item *it = pop(&gone); it != NULL; it = pop(&gone)) {
+        free(it);
+    }
 }
 
 /* Whom to tell that an item is too old, when the item itself is still being written. */

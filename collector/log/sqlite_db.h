@@ -154,7 +154,7 @@ enum vg_err vgi_sqlite_skip(void *log, const char *group, vg_dlog_skipped_fn *fn
 /* ---- operations, see backend.h ---- */
 
 enum vg_err vgi_sqlite_appender_open(void *log, void **out, struct vg_error *err);
-enum vg_err vgi_sqlite_append(void *a, enum vg_topic t, int32_t partition,
+enum vg_err vgi_sqlite_append(void *a, enum vg_topic t, int32_t partition, enum vg_dlog_room room,
                               const struct vg_dlog_entry *entries, size_t count,
                               vg_dlog_verdict_fn *fn, void *arg);
 int vgi_sqlite_appender_fd(const void *a);

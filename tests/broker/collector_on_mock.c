@@ -17,11 +17,11 @@
 enum vg_err __wrap_vgi_kafka_describe(void *log, enum vg_topic t, struct vg_dlog_topic_info *out,
                                       struct vg_error *err);
 enum vg_err __wrap_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                        const struct vg_dlog_entry *entries, size_t count,
-                                        vg_dlog_verdict_fn *fn, void *arg);
+                                        enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                        size_t count, vg_dlog_verdict_fn *fn, void *arg);
 enum vg_err __real_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                        const struct vg_dlog_entry *entries, size_t count,
-                                        vg_dlog_verdict_fn *fn, void *arg);
+                                        enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                        size_t count, vg_dlog_verdict_fn *fn, void *arg);
 enum vg_err __wrap_vg_dlog_appender_dispatch(struct vg_dlog_appender *a, struct vg_error *err);
 enum vg_err __real_vg_dlog_appender_dispatch(struct vg_dlog_appender *a, struct vg_error *err);
 
@@ -75,13 +75,13 @@ enum vg_err __wrap_vgi_kafka_describe(void *log, enum vg_topic t, struct vg_dlog
 }
 
 enum vg_err __wrap_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                        const struct vg_dlog_entry *entries, size_t count,
-                                        vg_dlog_verdict_fn *fn, void *arg)
+                                        enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                        size_t count, vg_dlog_verdict_fn *fn, void *arg)
 {
     if (!answers_first() || early_count == EARLY_MAX) {
-        return __real_vg_dlog_append_group(a, t, entries, count, fn, arg);
+        return __real_vg_dlog_append_group(a, t, room, entries, count, fn, arg);
     }
-    enum vg_err rc = __real_vg_dlog_append_group(a, t, entries, count, NULL, NULL);
+    enum vg_err rc = __real_vg_dlog_append_group(a, t, room, entries, count, NULL, NULL);
     if (rc == VG_OK) {
         early[early_count].fn = fn;
         early[early_count++].arg = arg;

@@ -197,19 +197,19 @@ struct early {
 static struct early *early_first;
 
 enum vg_err __real_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                        const struct vg_dlog_entry *entries, size_t count,
-                                        vg_dlog_verdict_fn *fn, void *arg);
+                                        enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                        size_t count, vg_dlog_verdict_fn *fn, void *arg);
 enum vg_err __wrap_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                        const struct vg_dlog_entry *entries, size_t count,
-                                        vg_dlog_verdict_fn *fn, void *arg);
+                                        enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                        size_t count, vg_dlog_verdict_fn *fn, void *arg);
 enum vg_err __wrap_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                        const struct vg_dlog_entry *entries, size_t count,
-                                        vg_dlog_verdict_fn *fn, void *arg)
+                                        enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                        size_t count, vg_dlog_verdict_fn *fn, void *arg)
 {
     if (defect != SIM_DEFECT_EARLY_ACK) {
-        return __real_vg_dlog_append_group(a, t, entries, count, fn, arg);
+        return __real_vg_dlog_append_group(a, t, room, entries, count, fn, arg);
     }
-    enum vg_err rc = __real_vg_dlog_append_group(a, t, entries, count, NULL, NULL);
+    enum vg_err rc = __real_vg_dlog_append_group(a, t, room, entries, count, NULL, NULL);
     struct early *e = malloc(sizeof *e);
     if (rc == VG_OK && e != NULL) {
         *e = (struct early){early_first, a, fn, arg};

@@ -235,7 +235,8 @@ static void a_group_gets_one_verdict_and_stands_whole_and_in_order(void **state)
         snprintf(values[i], sizeof values[i], "%d", i);
         entries[i] = (struct vg_dlog_entry){vg_span_str(keys[i % 3]), vg_span_str(values[i])};
     }
-    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 30, tell, &t), VG_OK);
+    assert_int_equal(
+        vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_URGENT, entries, 30, tell, &t), VG_OK);
     assert_int_equal(vg_dlog_appender_pending(a), 30);
     suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
     assert_int_equal(t.verdicts, 1);
@@ -264,17 +265,91 @@ static void a_group_that_does_not_fit_is_refused_whole(void **state)
     for (int i = 0; i < 60; i++) {
         entries[i] = (struct vg_dlog_entry){VG_SPAN("k"), VG_SPAN("v")};
     }
-    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 0, tell, &t), VG_E_RANGE);
-    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 60, tell, &t), VG_OK);
-    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 60, tell, &t), VG_E_FULL);
+    assert_int_equal(
+        vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_URGENT, entries, 0, tell, &t),
+        VG_E_RANGE);
+    assert_int_equal(
+        vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_URGENT, entries, 60, tell, &t), VG_OK);
+    assert_int_equal(
+        vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_URGENT, entries, 60, tell, &t),
+        VG_E_FULL);
     assert_int_equal(vg_dlog_appender_refused(a), 60);
     entries[10].key = VG_SPAN("");
-    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 11, tell, &t), VG_E_RANGE);
+    assert_int_equal(
+        vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_URGENT, entries, 11, tell, &t),
+        VG_E_RANGE);
     suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
     assert_int_equal(t.verdicts, 1);
     vg_dlog_appender_close(a);
     vg_dlog_close(log);
     assert_int_equal(suite_read_all(fx->log, VG_TOPIC_READINGS, rows, ROOM), 60);
+}
+
+/* An appender of 100 records, and a group to fill it with. */
+static struct vg_dlog *open_small(const struct fx *fx, struct vg_dlog_appender **a,
+                                  struct vg_dlog_entry entries[100])
+{
+    struct vg_error err;
+    struct vg_dlog_conf conf = fx->conf;
+    struct vg_dlog *log = NULL;
+    conf.queue_max = 100;
+    suite_ok(vg_dlog_open(&conf, "suite", 0, &log, &err), &err);
+    suite_ok(vg_dlog_appender_open(log, a, &err), &err);
+    for (int i = 0; i < 100; i++) {
+        entries[i] = (struct vg_dlog_entry){VG_SPAN("k"), VG_SPAN("v")};
+    }
+    return log;
+}
+
+static void routine_records_leave_an_eighth_of_the_queue_to_urgent_ones(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_appender *a = NULL;
+    struct told t = {0, 0, {VG_OK, false, 0, 0}};
+    struct vg_dlog_entry e[100];
+    const enum vg_topic readings = VG_TOPIC_READINGS;
+    struct vg_dlog *log = open_small(fx, &a, e);
+    assert_int_equal(vg_dlog_append_group(a, readings, VG_DLOG_ROUTINE, e, 88, tell, &t), VG_OK);
+    assert_int_equal(vg_dlog_append_group(a, readings, VG_DLOG_ROUTINE, e, 1, tell, &t), VG_E_FULL);
+    assert_int_equal(vg_dlog_append_group(a, readings, VG_DLOG_URGENT, e, 12, tell, &t), VG_OK);
+    assert_int_equal(vg_dlog_append_group(a, readings, VG_DLOG_URGENT, e, 1, tell, &t), VG_E_FULL);
+    assert_int_equal(vg_dlog_appender_refused(a), 2);
+    suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
+    assert_int_equal(t.durable, 2);
+    assert_int_equal(vg_dlog_append_group(a, readings, VG_DLOG_ROUTINE, e, 88, tell, &t), VG_OK);
+    suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
+    vg_dlog_appender_close(a);
+    vg_dlog_close(log);
+    assert_int_equal(suite_read_all(fx->log, readings, rows, ROOM), 188);
+}
+
+static void a_heartbeat_is_taken_although_the_queue_is_full(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog_appender *a = NULL;
+    struct told t = {0, 0, {VG_OK, false, 0, 0}}, beats = t;
+    struct vg_dlog_entry e[100];
+    int32_t partitions = 0;
+    suite_ok(vg_dlog_partitions(fx->log, VG_TOPIC_READINGS, &partitions, &err), &err);
+    struct vg_dlog *log = open_small(fx, &a, e);
+    assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_URGENT, e, 100, tell, &t),
+                     VG_OK);
+    for (int32_t p = 0; p < partitions; p++) {
+        assert_int_equal(
+            vg_dlog_append_heartbeat(a, p, VG_SPAN("c1"), VG_SPAN("beat"), tell, &beats), VG_OK);
+    }
+    suite_ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
+    assert_int_equal(t.durable, 1);
+    assert_int_equal(beats.durable, partitions);
+    assert_false(vg_dlog_appender_holds(a, &beats));
+    assert_int_equal(
+        vg_dlog_append_heartbeat(a, partitions, VG_SPAN("c1"), VG_SPAN("beat"), tell, &beats),
+        VG_E_RANGE);
+    vg_dlog_appender_close(a);
+    vg_dlog_close(log);
+    assert_int_equal(suite_read_all(fx->log, VG_TOPIC_READINGS, rows, ROOM), 100 + partitions);
 }
 
 int run_append_tests(void)
@@ -287,6 +362,8 @@ int run_append_tests(void)
         SUITE_TEST(a_full_queue_refuses_at_once_and_loses_nothing_it_took),
         SUITE_TEST(a_group_gets_one_verdict_and_stands_whole_and_in_order),
         SUITE_TEST(a_group_that_does_not_fit_is_refused_whole),
+        SUITE_TEST(routine_records_leave_an_eighth_of_the_queue_to_urgent_ones),
+        SUITE_TEST(a_heartbeat_is_taken_although_the_queue_is_full),
         SUITE_TEST(closing_gives_every_record_exactly_one_verdict),
         SUITE_TEST(an_explicit_partition_is_obeyed_and_a_wrong_one_refused),
         SUITE_TEST(keys_and_values_outside_their_bounds_are_refused),

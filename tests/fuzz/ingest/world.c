@@ -65,15 +65,12 @@ static void hold_bounds(struct vg_span key, struct vg_span value)
                   "the log's own bounds are kept");
 }
 
-enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t partition,
-                           struct vg_span key, struct vg_span value, vg_dlog_verdict_fn *fn,
-                           void *arg)
+static enum vg_err take_rejected(struct world *w, const struct vg_dlog_entry *entries, size_t count,
+                                 enum vg_dlog_room room, vg_dlog_verdict_fn *fn, void *arg)
 {
-    struct world *w = current;
-    (void)a;
-    world_require(partition == -1 && t == VG_TOPIC_REJECTED, "single records are refused payloads");
-    hold_bounds(key, value);
-    if (w->waiting_count == w->queue_room) {
+    world_require(count == 1 && room == VG_DLOG_ROUTINE, "refused payloads come singly");
+    hold_bounds(entries[0].key, entries[0].value);
+    if (w->waiting_count + WORLD_KEPT >= w->queue_room) {
         return VG_E_FULL;
     }
     w->rejected++;
@@ -81,23 +78,35 @@ enum vg_err vg_dlog_append(struct vg_dlog_appender *a, enum vg_topic t, int32_t 
 }
 
 enum vg_err vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                 const struct vg_dlog_entry *entries, size_t count,
-                                 vg_dlog_verdict_fn *fn, void *arg)
+                                 enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                 size_t count, vg_dlog_verdict_fn *fn, void *arg)
 {
     struct world *w = current;
     (void)a;
+    if (t == VG_TOPIC_REJECTED) {
+        return take_rejected(w, entries, count, room, fn, arg);
+    }
     world_require(t == VG_TOPIC_READINGS && count >= 1 && count <= VG_DLOG_GROUP_MAX,
                   "groups are readings");
     for (size_t i = 0; i < count; i++) {
         hold_bounds(entries[i].key, entries[i].value);
         hold_reading(entries[i].key, entries[i].value);
     }
-    if (w->waiting_count == w->queue_room) {
+    if (w->waiting_count + (room == VG_DLOG_ROUTINE ? WORLD_KEPT : 0) >= w->queue_room) {
         return VG_E_FULL;
     }
     w->appended += count;
     fates[w->request % DURABLE_MAX] = 2;
     return wait_for_verdict(w, true, fn, arg);
+}
+
+enum vg_err vg_dlog_append_heartbeat(struct vg_dlog_appender *a, int32_t partition,
+                                     struct vg_span key, struct vg_span value,
+                                     vg_dlog_verdict_fn *fn, void *arg)
+{
+    (void)a, (void)partition, (void)key, (void)value, (void)fn, (void)arg;
+    world_require(false, "no heartbeat is asked for");
+    return VG_E_UNSUPPORTED;
 }
 
 size_t vg_dlog_appender_pending(const struct vg_dlog_appender *a)
@@ -310,7 +319,7 @@ void world_open(struct world *w, coap_proto_t proto)
                   "a loop");
     vgi_bucket_init(&c->rejected, 5, 5, vg_now_mono(c->clock));
     world_require(vgi_peers_new(4, conf.request_rate, conf.request_burst, &c->peers) == VG_OK &&
-                      vgi_pool_init(&c->pool, (size_t)conf.max_pending, c) == VG_OK &&
+                      vgi_pool_init(&c->pool, (size_t)conf.max_pending, WORLD_KEPT, c) == VG_OK &&
                       vg_devices_new(4, on_device_change, c, &c->devices) == VG_OK,
                   "memory");
     add_device(w, WORLD_DEVICE, VG_DEVICE_ACTIVE);

@@ -15,6 +15,7 @@
 #define WORLD_DEVICE     "pi-42"
 #define WORLD_REVOKED    "pi-43"
 #define WORLD_RECORDS    256 /* requests and refused payloads that wait for a verdict, at most */
+#define WORLD_KEPT       4   /* of these for urgent requests */
 #define WORLD_ANSWER_MAX 2048
 #define WORLD_NOW_MS     1793194820500LL
 /* CON POST /v1/readings, content-format 50, message id 0, one plain reading. */

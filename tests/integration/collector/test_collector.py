@@ -5,6 +5,7 @@ Independent clients are Debian's coap-client-openssl and coap-client-gnutls; whe
 port is needed, collector_fixture's client (libcoap, as in the agent). With VIGIA_KAFKA in the environment (tests/support/kafka/broker
 run) the log is that broker.
 """
+import datetime
 import json
 import os
 import pathlib
@@ -220,6 +221,7 @@ def debian_post(house, program, body, form, path="v1/readings", who="pi-1", key=
 
 
 SMOKE = '{"id":"s-1","smoke":true}'
+ROUTINE_20 = "[" + ",".join(f'{{"id":"s-{i}","smoke":false}}' for i in range(20)) + "]"
 # [{bn: "s-1/", bt: 1793194820.123, n: "temperature", u: "Cel", v: 25.5}], by hand
 CBOR_PACK = (b"\x81\xa5\x21\x64s-1/\x22\xfb" + bytes.fromhex("41dab86891 07df3b".replace(" ", "")) +
              b"\x00\x6btemperature\x01\x63Cel\x02\xfb" + bytes.fromhex("4039800000000000"))
@@ -373,6 +375,65 @@ class Answers(unittest.TestCase):
         self.assertEqual(client.wait()[0], "2.04")
         self.assertEqual(house.collector.wait(20), 0)
         self.assertEqual(len(house.readings()), 2)
+
+    def test_an_alarm_is_taken_at_its_first_try_while_readings_fill_the_queue(self):
+        house = self.house(log__queue_max=100)
+        client, alarm = house.client("pi-1"), house.client("pi-1")
+        self.assertEqual([c.post(SMOKE)[0] for c in (client, alarm)], ["2.04", "2.04"])
+        slow = house.slow()
+        for mid in range(4):
+            client.con(mid, ROUTINE_20)
+        until("four requests wait", lambda: house.metric("pending_requests") == 4)
+        self.assertEqual(client.post(ROUTINE_20)[0], "5.03")  # 100 records would be the bound, 88 are for it
+        alarm.con(7, SMOKE)
+        until("the alarm waits", lambda: house.metric("pending_requests") == 5)
+        slow.release()
+        self.assertEqual(alarm.wait()[0], "2.04")
+        self.assertEqual(house.metric('log_queue_full_total{lane="routine"}'), 1)
+        self.assertEqual(house.metric('log_queue_full_total{lane="urgent"}'), 0)
+        self.assertIn("log-queue-full", house.lines())
+
+    def test_an_alarm_is_taken_at_its_first_try_while_readings_fill_the_requests(self):
+        house = self.house(collector__max_pending=8)
+        client, alarm = house.client("pi-1"), house.client("pi-1")
+        self.assertEqual([c.post(SMOKE)[0] for c in (client, alarm)], ["2.04", "2.04"])
+        slow = house.slow()
+        for mid in range(7):
+            client.con(mid, ROUTINE_20)
+        until("seven requests wait", lambda: house.metric("pending_requests") == 7)
+        self.assertEqual(client.post(ROUTINE_20)[0], "5.03")
+        alarm.con(7, SMOKE)
+        until("the alarm waits", lambda: house.metric("pending_requests") == 8)
+        self.assertEqual(client.post(SMOKE)[0], "5.03")  # and that was all
+        slow.release()
+        self.assertEqual(alarm.wait()[0], "2.04")
+        self.assertEqual([house.metric(f'pending_full_total{{lane="{lane}"}}') for lane in ("routine", "urgent")], [1, 1])
+        self.assertIn("urgent-pending-full", house.lines())
+
+    def test_heartbeats_go_on_while_readings_fill_the_queue(self):
+        house = self.house(log__queue_max=100, collector__heartbeat="2s")
+        client = house.client("pi-1")
+        self.assertEqual(client.post(SMOKE)[0], "2.04")
+        beats = house.metric("heartbeats_total")
+        until("a heartbeat, so that the next is two seconds away", lambda: house.metric("heartbeats_total") > beats)
+        slow = house.slow()
+        for mid in range(4):
+            client.con(mid, ROUTINE_20)
+        client.con(4, ROUTINE_20.replace('":false', '":true'))  # urgent ones: the rest
+        until("they wait", lambda: house.metric("pending_requests") == 5)
+        until("one is on its way, and the next withheld", lambda: "heartbeats-withheld" in house.lines())
+        self.assertNotIn("heartbeat-refused", house.lines())
+        beats = house.metric("heartbeats_total")
+        slow.release()
+        until("heartbeats go on", lambda: house.metric("heartbeats_total") > beats)
+
+    def test_no_heartbeat_comes_before_the_port_is_open(self):
+        """It would say that readings can be stored while no device can bring one."""
+        house = self.house(collector__heartbeat="100ms")
+        until("heartbeats", lambda: house.metric("heartbeats_total") > 0)
+        first = min(r["time_ms"] for r in house.records() if "heartbeat" in r)
+        opened = re.search(r"^(\S+) .*\bmsg=listening\b", house.lines(), re.M)
+        self.assertGreaterEqual(first, 1000 * datetime.datetime.fromisoformat(opened.group(1).replace("Z", "+00:00")).timestamp())
 
     def test_heartbeats_come_without_any_device(self):
         house = self.house(collector__heartbeat="100ms", collector__instance="c7")

@@ -86,6 +86,41 @@ static void a_good_pack_is_taken_with_device_identity_and_times(void **state)
     assert_int_equal(f->batch->readings[0].quality, VG_QUALITY_SYNCED);
 }
 
+static bool urgent(struct fixture *f, const char *body)
+{
+    assert_int_equal(check(f, body), VG_COAP_CHANGED);
+    return f->verdict.urgent;
+}
+
+static void the_lane_says_what_is_urgent(void **state)
+{
+    struct fixture *f = *state;
+    static const char normal[] = "[{\"n\":\"42959/smoke\",\"vb\":false}]";
+
+    assert_true(urgent(f, normal));
+    f->queries[1] = VG_SPAN("lane=r");
+    assert_false(urgent(f, good));
+    assert_int_equal(check(f, "[{\"n\":\"42959/smoke\",\"vb\":1}]"), VG_COAP_BAD_REQUEST);
+    assert_false(f->verdict.urgent);
+}
+
+static void without_a_lane_active_readings_are_urgent_and_oks_always_are(void **state)
+{
+    struct fixture *f = *state;
+
+    f->request.query_count = 0;
+    assert_false(urgent(f, "[{\"n\":\"42959/smoke\",\"vb\":false}]"));
+    assert_true(urgent(f, "[{\"n\":\"42959/smoke\",\"vb\":false},"
+                          "{\"n\":\"hall-1/motion\",\"vb\":true},"
+                          "{\"n\":\"hall-2/motion\",\"vb\":false}]"));
+    f->request.resource = VGI_OK;
+    f->request.format = VG_FORMAT_JSON;
+    assert_true(urgent(f, "[\"42959\"]"));
+    f->request.query_count = 3;
+    f->queries[1] = VG_SPAN("lane=r");
+    assert_true(urgent(f, "[\"42959\"]"));
+}
+
 static void each_reading_of_a_batch_has_the_next_sequence_number(void **state)
 {
     struct fixture *f = *state;
@@ -275,6 +310,9 @@ int main(void)
 #define CASE(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(a_good_pack_is_taken_with_device_identity_and_times),
+        cmocka_unit_test_setup_teardown(the_lane_says_what_is_urgent, setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            without_a_lane_active_readings_are_urgent_and_oks_always_are, setup, teardown),
         CASE(each_reading_of_a_batch_has_the_next_sequence_number),
         CASE(a_relative_time_is_resolved_and_told_as_unsynced),
         CASE(plain_json_and_ok_lists_are_taken),

@@ -19,16 +19,16 @@ static void the_pool_gives_as_many_as_it_has(void **state)
     char owner;
     (void)state;
 
-    assert_int_equal(vgi_pool_init(&pool, 2, &owner), VG_OK);
-    struct vgi_pending *a = vgi_pool_take(&pool), *b = vgi_pool_take(&pool);
+    assert_int_equal(vgi_pool_init(&pool, 2, 0, &owner), VG_OK);
+    struct vgi_pending *a = vgi_pool_take(&pool, false), *b = vgi_pool_take(&pool, false);
     assert_non_null(a);
     assert_non_null(b);
     assert_ptr_equal(a->owner, &owner);
-    assert_null(vgi_pool_take(&pool));
+    assert_null(vgi_pool_take(&pool, false));
     assert_int_equal(pool.used, 2);
     a->mid = 7;
     vgi_pool_give(&pool, a);
-    struct vgi_pending *again = vgi_pool_take(&pool);
+    struct vgi_pending *again = vgi_pool_take(&pool, false);
     assert_ptr_equal(again, a);
     assert_int_equal(again->mid, 0);
     assert_ptr_equal(again->owner, &owner);
@@ -38,16 +38,44 @@ static void the_pool_gives_as_many_as_it_has(void **state)
     vgi_pool_done(&pool);
 }
 
+static void a_part_of_the_pool_is_kept_for_urgent_requests(void **state)
+{
+    struct vgi_pool pool;
+    struct vgi_pending *p[4];
+    (void)state;
+
+    assert_int_equal(vgi_pool_init(&pool, 4, 1, NULL), VG_OK);
+    for (int i = 0; i < 3; i++) {
+        p[i] = vgi_pool_take(&pool, false);
+        assert_non_null(p[i]);
+        assert_false(p[i]->urgent);
+    }
+    assert_null(vgi_pool_take(&pool, false));
+    p[3] = vgi_pool_take(&pool, true);
+    assert_non_null(p[3]);
+    assert_true(p[3]->urgent);
+    assert_null(vgi_pool_take(&pool, true));
+    vgi_pool_give(&pool, p[0]); /* the place that is free now is the kept one */
+    assert_null(vgi_pool_take(&pool, false));
+    vgi_pool_give(&pool, p[1]);
+    p[1] = vgi_pool_take(&pool, false);
+    assert_non_null(p[1]);
+    for (int i = 1; i < 4; i++) {
+        vgi_pool_give(&pool, p[i]);
+    }
+    vgi_pool_done(&pool);
+}
+
 static void held_requests_come_in_order_and_leave_from_anywhere(void **state)
 {
     struct vgi_pool pool;
     struct vgi_pending *p[4];
     (void)state;
 
-    assert_int_equal(vgi_pool_init(&pool, 4, NULL), VG_OK);
+    assert_int_equal(vgi_pool_init(&pool, 4, 0, NULL), VG_OK);
     assert_null(vgi_pool_first_held(&pool));
     for (int i = 0; i < 4; i++) {
-        p[i] = vgi_pool_take(&pool);
+        p[i] = vgi_pool_take(&pool, false);
         vgi_pool_hold(&pool, p[i]);
     }
     vgi_pool_unhold(&pool, p[1]);
@@ -70,9 +98,9 @@ static void a_repeated_message_finds_the_request_that_waits(void **state)
     struct vgi_exchanges x = {.waiting = NULL};
     (void)state;
 
-    assert_int_equal(vgi_pool_init(&pool, 3, NULL), VG_OK);
-    struct vgi_pending *a = vgi_pool_take(&pool), *b = vgi_pool_take(&pool),
-                       *c = vgi_pool_take(&pool);
+    assert_int_equal(vgi_pool_init(&pool, 3, 0, NULL), VG_OK);
+    struct vgi_pending *a = vgi_pool_take(&pool, false), *b = vgi_pool_take(&pool, false),
+                       *c = vgi_pool_take(&pool, false);
     a->mid = 10;
     b->mid = 11;
     c->mid = 12;
@@ -121,6 +149,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_pool_gives_as_many_as_it_has),
+        cmocka_unit_test(a_part_of_the_pool_is_kept_for_urgent_requests),
         cmocka_unit_test(held_requests_come_in_order_and_leave_from_anywhere),
         cmocka_unit_test(a_repeated_message_finds_the_request_that_waits),
         cmocka_unit_test(a_stored_message_is_known_for_an_exchange_lifetime),

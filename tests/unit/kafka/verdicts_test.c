@@ -51,7 +51,8 @@ static void on_verdict(void *arg, const struct vg_dlog_verdict *v)
 static enum vg_err append(struct fx *fx)
 {
     const struct vg_dlog_entry entry = {VG_SPAN("k"), VG_SPAN("{}")};
-    return vgi_kafka_append(fx->appender, VG_TOPIC_READINGS, -1, &entry, 1, on_verdict, fx);
+    return vgi_kafka_append(fx->appender, VG_TOPIC_READINGS, -1, VG_DLOG_URGENT, &entry, 1,
+                            on_verdict, fx);
 }
 
 static void turn(struct fx *fx)

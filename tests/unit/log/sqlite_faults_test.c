@@ -171,7 +171,9 @@ static void a_full_disk_stores_a_group_whole_or_not_at_all(void **state)
     struct vg_dlog *log = make(fx);
     ok(vg_dlog_appender_open(log, &a, &err), &err);
     for (int i = 0; i < 40; i++) {
-        assert_int_equal(vg_dlog_append_group(a, VG_TOPIC_READINGS, entries, 300, tell, &t), VG_OK);
+        assert_int_equal(
+            vg_dlog_append_group(a, VG_TOPIC_READINGS, VG_DLOG_ROUTINE, entries, 300, tell, &t),
+            VG_OK);
         if (i % 4 == 3) { /* several in one flight, and no more than the queue takes */
             ok(vg_dlog_appender_drain(a, DEADLINE_MS, &err), &err);
         }

@@ -35,6 +35,7 @@
 #define VG_DLOG_VERDICT_MAX_MS 15000 /* no verdict comes later than this */
 #define VG_DLOG_PATH_MAX       256   /* room of a path, NUL included */
 #define VG_DLOG_GROUP_MAX      1024  /* records of one append */
+#define VG_DLOG_URGENT_SHARE   8     /* one part in so many of an appender's bounds */
 
 /* ---- configuration: section [log], the same in every program of the collector side ---- */
 
@@ -63,9 +64,11 @@ struct vg_dlog_conf {
         VG_CONF_PATH(S, f.key_file, "log", "key_file", "",                                         \
                      "Kafka: PEM file of this program's private key, mode 0600."),                 \
         VG_CONF_INT(S, f.queue_max, "log", "queue_max", "20000", 100, 1000000, "records",          \
-                    "Records waiting to become durable; one more is refused."),                    \
+                    "Records waiting to become durable; one more is refused. A collector keeps "   \
+                    "an eighth for urgent readings and OKs."),                                     \
         VG_CONF_SIZE(S, f.queue_max_bytes, "log", "queue_max_bytes", "32M", 1 << 20, 1LL << 32,    \
-                     "Bytes waiting to become durable; more are refused."),                        \
+                     "Bytes waiting to become durable; more are refused. A collector keeps an "    \
+                     "eighth for urgent readings and OKs."),                                       \
         VG_CONF_DURATION(S, f.verdict_ms, "log", "verdict_timeout", "15s", 1000,                   \
                          VG_DLOG_VERDICT_MAX_MS,                                                   \
                          "A record that is not durable after this long has failed."),              \
@@ -143,6 +146,13 @@ struct vg_dlog_verdict {
 /* Exactly one verdict for each accepted append, in no promised order across keys. */
 typedef void vg_dlog_verdict_fn(void *arg, const struct vg_dlog_verdict *verdict);
 
+/* How much of the bounds [log] queue_max and queue_max_bytes an append may fill. */
+enum vg_dlog_room {
+    VG_DLOG_ROUTINE,  /* all but one part in VG_DLOG_URGENT_SHARE */
+    VG_DLOG_URGENT,   /* all; what vg_dlog_append does */
+    VG_DLOG_HEARTBEAT /* none: a room of its own, for one record in each partition */
+};
+
 /* Bounds: [log] queue_max, queue_max_bytes, verdict_timeout. */
 enum vg_err vg_dlog_appender_open(struct vg_dlog *log, struct vg_dlog_appender **out,
                                   struct vg_error *err) VG_NODISCARD;
@@ -166,8 +176,14 @@ struct vg_dlog_entry {
  * which every first copy stands in order, and a reader that keeps a high-water mark per key loses
  * nothing. Errors as vg_dlog_append. */
 enum vg_err vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topic t,
-                                 const struct vg_dlog_entry *entries, size_t count,
-                                 vg_dlog_verdict_fn *fn, void *arg) VG_NODISCARD;
+                                 enum vg_dlog_room room, const struct vg_dlog_entry *entries,
+                                 size_t count, vg_dlog_verdict_fn *fn, void *arg) VG_NODISCARD;
+/* As vg_dlog_append to a partition of readings, in the room VG_DLOG_HEARTBEAT: a queue that is full
+ * of readings does not refuse it. The caller appends none to a partition while the appender holds
+ * the last one (vg_dlog_appender_holds). */
+enum vg_err vg_dlog_append_heartbeat(struct vg_dlog_appender *a, int32_t partition,
+                                     struct vg_span key, struct vg_span value,
+                                     vg_dlog_verdict_fn *fn, void *arg) VG_NODISCARD;
 /* Readable while verdicts wait. */
 int vg_dlog_appender_fd(const struct vg_dlog_appender *a);
 /* Makes the waiting callbacks, never blocks. VG_E_FATAL: no later record can become durable; the
