@@ -212,11 +212,14 @@ static void refused(struct vgi_core *c, enum vg_uplink_lane l, size_t n, unsigne
     }
 }
 
-/* Nothing of any lane goes to this collector before. */
+/* Nothing of any lane goes to this collector before, nor before what a lane was told. */
 static void hold_all(struct vgi_core *c, struct vg_mono until)
 {
     for (size_t l = 0; l < VG_UPLINK_LANES; l++) {
-        c->lanes[l].hold[c->collector] = until;
+        struct vg_mono *hold = &c->lanes[l].hold[c->collector];
+        if (vgi_before(*hold, until)) {
+            *hold = until;
+        }
     }
 }
 

@@ -459,6 +459,28 @@ static void a_4_29_to_routine_rows_holds_urgent_ones_too(void **state)
     assert_int_equal(sent_beside_a_routine_answer(VG_COAP_TOO_MANY), 0);
 }
 
+static void a_shorter_wait_of_urgent_rows_leaves_the_longer_one_of_routine_rows(void **state)
+{
+    (void)state;
+    struct bench b;
+    bench_up(&b, 1);
+    give(&b, ROUTINE, STORE_A, 1, 1);
+    answer_with(&b, ROUTINE, VG_COAP_UNAVAILABLE, 60, (struct vg_span){0});
+    give(&b, URGENT, STORE_A, 7, 1);
+    answer_with(&b, URGENT, VG_COAP_TOO_MANY, 1, (struct vg_span){0});
+    forget(&b);
+    pass_ms(&b, 1000);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 1);
+    expect_sent(&b, URGENT, STORE_A, 7, 1);
+    answer(&b, URGENT, VG_COAP_CHANGED);
+    forget(&b);
+    pass_ms(&b, 58999);
+    assert_int_equal(count_of(&b, VGI_ACT_SEND), 0);
+    pass_ms(&b, 1);
+    expect_sent(&b, ROUTINE, STORE_A, 1, 1);
+    bench_done(&b);
+}
+
 static void an_urgent_row_comes_back_where_there_is_no_room_for_routine_ones(void **state)
 {
     (void)state;
@@ -581,6 +603,7 @@ int main(void)
         cmocka_unit_test(without_max_age_the_wait_is_a_minute_and_it_has_bounds),
         cmocka_unit_test(a_5_03_to_routine_rows_does_not_hold_urgent_ones),
         cmocka_unit_test(a_4_29_to_routine_rows_holds_urgent_ones_too),
+        cmocka_unit_test(a_shorter_wait_of_urgent_rows_leaves_the_longer_one_of_routine_rows),
         cmocka_unit_test(an_urgent_row_comes_back_where_there_is_no_room_for_routine_ones),
         cmocka_unit_test(the_third_5_03_in_a_row_moves_on_to_another_collector),
         cmocka_unit_test(the_wait_of_the_third_5_03_holds_when_the_other_collector_is_gone_too),
