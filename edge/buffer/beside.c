@@ -30,40 +30,55 @@ static void folder_of(const char *path, char out[VGI_PATH_MAX])
     *(slash != NULL ? slash + 1 : out) = '\0';
 }
 
-/* Counts the files whose name is path's and `kind`, SQLite's own beside them left out. `first` gets
- * the name of the one that sorts first. */
-static size_t count(const char *path, const char *kind, char first[NAME_MAX + 1])
+#define DAMAGED ".damaged-"
+#define REFUSED ".refused-"
+#define OF      ".of-"
+
+/* Behind a date, SQLite's own names; behind a device's, part of it. */
+static bool is_one(const char *name, const char *prefix, bool dated)
+{
+    return strncmp(name, prefix, strlen(prefix)) == 0 &&
+           !(dated && (ends_with(name, "-wal") || ends_with(name, "-shm")));
+}
+
+/* Counts the files whose name is path's and `kind`; in a folder that is not there is none. `first`
+ * gets the name of the one that sorts first. */
+static enum vg_err count(const char *path, const char *kind, char first[NAME_MAX + 1], size_t *n,
+                         struct vg_error *err)
 {
     char folder[VGI_PATH_MAX], prefix[VGI_BESIDE_MAX];
     folder_of(path, folder);
     (void)snprintf(prefix, sizeof prefix, "%s%s", path + strlen(folder), kind);
+    const char *const listed = folder[0] != '\0' ? folder : ".";
     first[0] = '\0';
-    DIR *d = opendir(folder[0] != '\0' ? folder : ".");
-    if (d == NULL) {
-        return 0;
-    }
-    size_t n = 0;
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        if (strncmp(e->d_name, prefix, strlen(prefix)) == 0 && !ends_with(e->d_name, "-wal") &&
-            !ends_with(e->d_name, "-shm")) {
-            n++;
+    *n = 0;
+    DIR *d = opendir(listed);
+    errno = d != NULL || errno == ENOENT ? 0 : errno;
+    for (struct dirent *e; d != NULL && (e = readdir(d)) != NULL; errno = 0) {
+        if (is_one(e->d_name, prefix, strcmp(kind, OF) != 0)) {
+            ++*n;
             if (first[0] == '\0' || strcmp(e->d_name, first) < 0) {
                 (void)vg_str_copy(e->d_name, first, NAME_MAX + 1);
             }
         }
     }
-    (void)closedir(d);
-    return n;
+    const int failed = errno;
+    if (d != NULL) {
+        (void)closedir(d);
+    }
+    return failed == 0 ? VG_OK
+                       : vg_fail(err, vg_err_of_errno(failed), "%s: cannot be listed: %s", listed,
+                                 strerror(failed));
 }
 
-/* Removes the oldest files set aside before, so that damage that comes again cannot fill the card.
- */
-static void forget_damaged(const char *path)
+/* Removes the oldest of those set aside before, so that what comes again cannot fill the card. */
+static void forget(const char *path, const char *kind)
 {
     char folder[VGI_PATH_MAX], oldest[NAME_MAX + 1];
+    size_t n;
     folder_of(path, folder);
     for (int rounds = 0; rounds < 16; rounds++) {
-        if (count(path, ".damaged-", oldest) <= VGI_DAMAGED_MAX) {
+        if (count(path, kind, oldest, &n, NULL) != VG_OK || n <= VGI_DATED_MAX) {
             return;
         }
         char victim[sizeof folder + sizeof oldest + 8];
@@ -74,41 +89,53 @@ static void forget_damaged(const char *path)
     }
 }
 
-enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, struct vg_error *err)
+static enum vg_err set_aside(const char *path, const char *kind, int64_t wall_s,
+                             char to[VGI_BESIDE_MAX], struct vg_error *err)
 {
-    char from[VGI_BESIDE_MAX], to[VGI_BESIDE_MAX];
+    char from[VGI_BESIDE_MAX], wal[VGI_BESIDE_MAX + 4];
     /* The second part keeps two in one second apart. */
     for (int n = 0; n < 100; n++) {
-        (void)snprintf(to, sizeof to, "%s.damaged-%010" PRId64 "%s%.*d", path, wall_s,
+        (void)snprintf(to, VGI_BESIDE_MAX, "%s%s%010" PRId64 "%s%.*d", path, kind, wall_s,
                        n > 0 ? "." : "", n > 0 ? 2 : 0, n);
         if (access(to, F_OK) != 0) {
             break;
         }
     }
     if (rename(path, to) != 0 && errno != ENOENT) {
-        return vg_fail(err, VG_E_IO, "%s: damaged, and cannot be renamed: %s", path,
-                       strerror(errno));
+        return vg_fail(err, VG_E_IO, "%s: cannot become %s: %s", path, to, strerror(errno));
     }
     /* A WAL left behind would be replayed into the new file. */
     (void)snprintf(from, sizeof from, "%s-wal", path);
-    (void)snprintf(to + strlen(to), sizeof to - strlen(to), "-wal");
-    if (rename(from, to) != 0 && errno != ENOENT) {
-        return vg_fail(err, VG_E_IO, "%s: damaged, and cannot be renamed: %s", from,
-                       strerror(errno));
+    (void)snprintf(wal, sizeof wal, "%s-wal", to);
+    if (rename(from, wal) != 0 && errno != ENOENT) {
+        return vg_fail(err, VG_E_IO, "%s: cannot become %s: %s", from, wal, strerror(errno));
     }
-    forget_damaged(path);
+    forget(path, kind);
     return VG_OK;
 }
 
-size_t vgi_beside_others(const char *path)
+enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, struct vg_error *err)
+{
+    char to[VGI_BESIDE_MAX];
+    return set_aside(path, DAMAGED, wall_s, to, err);
+}
+
+enum vg_err vgi_beside_refused(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
+                               struct vg_error *err)
+{
+    enum vg_err e = set_aside(path, REFUSED, wall_s, to, err);
+    return e == VG_OK ? vg_folder_sync(path, err) : e;
+}
+
+enum vg_err vgi_beside_others(const char *path, size_t *others, struct vg_error *err)
 {
     char first[NAME_MAX + 1];
-    return count(path, ".of-", first);
+    return count(path, OF, first, others, err);
 }
 
 void vgi_beside_name(const char *path, const char *device, char out[VGI_BESIDE_MAX])
 {
-    const int kept = snprintf(out, VGI_BESIDE_MAX, "%s.of-", path);
+    const int kept = snprintf(out, VGI_BESIDE_MAX, "%s" OF, path);
     (void)snprintf(out + kept, VGI_BESIDE_MAX - (size_t)kept, "%s", device);
     for (char *at = out + kept; *at != '\0'; at++) {
         *at = *at == '/' ? '%' : *at;
@@ -143,6 +170,7 @@ enum vg_err vgi_beside_put(const char *path, const char *device, struct vg_error
 {
     char to[VGI_BESIDE_MAX];
     bool there;
+    size_t others;
     vgi_beside_name(path, device, to);
     enum vg_err e = is_there(to, &there, err);
     if (e != VG_OK) {
@@ -153,7 +181,10 @@ enum vg_err vgi_beside_put(const char *path, const char *device, struct vg_error
                        "%s: there, and %s is a buffer of the same device; accepted: one of them",
                        to, path);
     }
-    if (vgi_beside_others(path) >= VGI_OTHERS_MAX) {
+    if ((e = vgi_beside_others(path, &others, err)) != VG_OK) {
+        return e;
+    }
+    if (others >= VGI_OTHERS_MAX) {
         return vg_fail(err, VG_E_EXISTS,
                        "%s: the buffer of another device, '%s', and beside it %d more; accepted: "
                        "fewer than %d. Send or remove what is in %s.of-*",

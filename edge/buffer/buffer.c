@@ -63,16 +63,32 @@ static enum vg_err read_boot_id(char *out, struct vg_error *err)
     return VG_OK;
 }
 
-/* What the file tells at start: how much waits, and gaps that nobody has heard of yet. */
-static enum vg_err take_stock(struct vg_buffer *b, struct vg_error *err)
+static bool read_stock(struct vg_buffer *b, int64_t *live)
 {
-    int64_t live = 0;
+    b->gap_count = 0;
     bool good =
-        vgi_store_gaps_load(&b->store, b->gaps, &b->gap_count) && vgi_store_bytes(&b->store, &live);
+        vgi_store_gaps_load(&b->store, b->gaps, &b->gap_count) && vgi_store_bytes(&b->store, live);
     for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
         good = good && vgi_store_count(&b->store, lane, &b->rows[lane]);
         b->cursor[lane] = (struct vgi_key){INT64_MIN, 0};
         b->own.rows[lane] = b->rows[lane];
+    }
+    return good;
+}
+
+/* What the file tells at start: how much waits, and gaps that nobody has heard of yet. A long file is
+ * not read through when it is opened: here its damage shows. */
+static enum vg_err take_stock(struct vg_buffer *b, int64_t wall_s, struct vg_error *err)
+{
+    int64_t live = 0;
+    bool good = read_stock(b, &live);
+    if (!good && b->store.fault == VGI_FAULT_DAMAGED) {
+        enum vg_err e = vgi_store_replace(&b->store, wall_s, err);
+        if (e != VG_OK) {
+            return e;
+        }
+        b->found.damaged = true;
+        good = read_stock(b, &live);
     }
     if (!good) {
         return vg_fail(err, VG_E_IO, "%s: %s", b->store.path, b->store.why);
@@ -85,8 +101,7 @@ static enum vg_err take_stock(struct vg_buffer *b, struct vg_error *err)
     if (b->found.others > 0) {
         /* Not whose: this device's collector need not be theirs. */
         char text[VG_EVENT_TEXT_MAX + 1];
-        (void)snprintf(text, sizeof text, "set aside: buffers of other devices, count=%zu",
-                       b->found.others);
+        (void)snprintf(text, sizeof text, VGI_OTHERS_TEXT ", count=%zu", b->found.others);
         (void)vgi_writer_event(b, VG_EVENT_STORAGE, text);
     }
     return VG_OK;
@@ -135,6 +150,7 @@ static enum vg_err open_parts(struct vg_buffer *b, const struct vg_buffer_option
     if (b->event_fd < 0) {
         return vg_fail(err, VG_E_IO, "buffer: eventfd: %s", strerror(errno));
     }
+    const int64_t wall_s = vg_now_wall(b->clock).ms / 1000;
     char boot_id[VGI_BOOT_ID_MAX + 1];
     uint64_t id;
     enum vg_err e = options->boot_id == NULL ? read_boot_id(boot_id, err) : VG_OK;
@@ -148,7 +164,7 @@ static enum vg_err open_parts(struct vg_buffer *b, const struct vg_buffer_option
             .boot_id = options->boot_id != NULL ? options->boot_id : boot_id,
             .device = b->device,
             .id = id,
-            .wall_s = vg_now_wall(b->clock).ms / 1000,
+            .wall_s = wall_s,
         };
         e = vgi_store_open(&b->store, &how, &b->found, err);
     }
@@ -156,7 +172,7 @@ static enum vg_err open_parts(struct vg_buffer *b, const struct vg_buffer_option
         return e;
     }
     vgi_store_bound(&b->store, b->max_bytes);
-    return take_stock(b, err);
+    return take_stock(b, wall_s, err);
 }
 
 enum vg_err vg_buffer_open(const struct vg_buffer_options *options,

@@ -238,7 +238,8 @@ void vgi_store_bound(struct vgi_store *s, int64_t max_bytes)
 
 bool vgi_store_begin(struct vgi_store *s)
 {
-    return run(s, ST_BEGIN, NULL, 0) && (s->registered || register_epoch(s));
+    return run(s, ST_BEGIN, NULL, 0) &&
+           (s->registered || (vgi_store_forward(s) && register_epoch(s)));
 }
 
 bool vgi_store_commit(struct vgi_store *s)
@@ -247,6 +248,7 @@ bool vgi_store_commit(struct vgi_store *s)
         return false;
     }
     s->registered = true;
+    s->forward = false;
     return true;
 }
 

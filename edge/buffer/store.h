@@ -9,7 +9,8 @@
  * over the neighbours and write them all again. The view `rows` shows them apart, for people.
  *
  * A migration is a list of statements per version; opening runs those above the file's version in
- * one transaction. */
+ * one transaction. The last, from VGI_SCHEMA_LATER, rides in the first commit instead: so a full card
+ * does not keep a file from being opened. */
 #ifndef VIGIA_BUFFER_STORE_H
 #define VIGIA_BUFFER_STORE_H
 
@@ -21,6 +22,7 @@
 
 #define VGI_APPLICATION_ID 0x56474231 /* "VGB1" */
 #define VGI_SCHEMA_VERSION 3
+#define VGI_SCHEMA_LATER   (VGI_SCHEMA_VERSION - 1)
 #define VGI_PAGE_BYTES     4096
 /* Bits of a place: the lane above them. */
 #define VGI_SEQ_BITS   38
@@ -36,6 +38,8 @@
 #define VGI_CHECK_MAX_BYTES (32LL << 20)
 #define VGI_BOOT_ID_MAX     36
 #define VGI_GAPS_MAX        16
+/* How the event begins that tells of other devices' files. */
+#define VGI_OTHERS_TEXT "set aside: buffers of other devices"
 /* Anchors and quarantine may each take this part of the file at most: readings that wait keep the
  * greater part. An anchor takes less than so many bytes, half-empty pages included. */
 #define VGI_ASIDE_SHARE  8
@@ -81,6 +85,7 @@ struct vgi_store {
     int64_t epoch;                      /* of this open */
     int64_t boot;                       /* row of `boots` */
     bool registered;                    /* boot and epoch are on the card */
+    bool forward;                       /* of VGI_SCHEMA_LATER until the first commit */
     char owner[VG_DEVICE_NAME_MAX + 1]; /* whose file this was when opened; "": not known */
     bool kept; /* when opened, something was in it that is not to be lost */
     int64_t anchors_max, quarantine_max; /* entries kept */
@@ -149,6 +154,23 @@ bool vgi_store_oldest(struct vgi_store *s, int lane, int64_t epoch, uint64_t n, 
 /* Wall time of a moment of a boot; *known false: no anchor reaches it. */
 bool vgi_store_resolve(struct vgi_store *s, int64_t boot, int64_t taken_ns, bool *known,
                        int64_t *wall_ms);
+
+/* What a file holds: rows; whether somebody waits for it: readings, events, a gap not told, but not
+ * what an agent says of itself at each start; whether rows are in quarantine. */
+struct vgi_inside {
+    int64_t rows;
+    bool waits, refused;
+};
+
+/* whose.c for store_open.c: codes of SQLite. Fills owner, as the last open that wrote into the file
+ * noted it, and kept. */
+int vgi_store_whose(struct vgi_store *s);
+int vgi_store_inside(struct vgi_store *s, struct vgi_inside *in);
+
+/* store_open.c for the others: the first number of the answer, *out stays if there is none; the last
+ * migration if it is due, in a transaction. */
+int vgi_store_number(struct sqlite3 *db, const char *sql, int64_t *out);
+bool vgi_store_forward(struct vgi_store *s);
 
 /* store.c for store_open.c */
 enum vgi_fault vgi_store_classify(int rc);

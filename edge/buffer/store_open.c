@@ -36,7 +36,7 @@ static_assert(VGI_SEQ_BITS == 38 && VGI_EPOCH_MAX == 16777215, "as the migration
 /* A file given way to may have to give way itself: by hand, two may have changed places. */
 #define OWN_ROUNDS 4
 
-static int read_int(sqlite3 *db, const char *sql, int64_t *out)
+int vgi_store_number(sqlite3 *db, const char *sql, int64_t *out)
 {
     sqlite3_stmt *st = NULL;
     int rc = sqlite3_prepare_v2(db, sql, -1, &st, NULL);
@@ -84,12 +84,13 @@ static int keep_wal(sqlite3 *db)
 static int migrate(struct vgi_store *s, bool fresh, struct vg_error *err)
 {
     int64_t version = 0;
-    int rc = read_int(s->db, "PRAGMA user_version", &version);
+    int rc = vgi_store_number(s->db, "PRAGMA user_version", &version);
     if (rc == SQLITE_OK && version > VGI_SCHEMA_VERSION) {
         (void)vgi_refuse_version(s->path, (uint32_t)version, err);
         return SQLITE_MISMATCH;
     }
-    if (rc != SQLITE_OK || version == VGI_SCHEMA_VERSION) {
+    s->forward = version == VGI_SCHEMA_LATER;
+    if (rc != SQLITE_OK || version >= VGI_SCHEMA_LATER) {
         return rc;
     }
     char sql[120];
@@ -110,6 +111,20 @@ static int migrate(struct vgi_store *s, bool fresh, struct vg_error *err)
         (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     }
     return rc;
+}
+
+bool vgi_store_forward(struct vgi_store *s)
+{
+    if (!s->forward) {
+        return true;
+    }
+    char sql[40];
+    (void)snprintf(sql, sizeof sql, "PRAGMA user_version=%d", VGI_SCHEMA_VERSION);
+    int rc = sqlite3_exec(s->db, migrations[VGI_SCHEMA_LATER], NULL, NULL, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+    }
+    return rc == SQLITE_OK || vgi_store_failed(s, rc, "bring forward");
 }
 
 /* Sets, and reads back, what the promise rests on. */
@@ -143,7 +158,7 @@ static int configure(struct vgi_store *s, struct vg_error *err)
 static int check_whole(struct vgi_store *s)
 {
     int64_t pages = 0;
-    int rc = read_int(s->db, "PRAGMA page_count", &pages);
+    int rc = vgi_store_number(s->db, "PRAGMA page_count", &pages);
     if (rc == SQLITE_OK && pages * VGI_PAGE_BYTES <= VGI_CHECK_MAX_BYTES &&
         !reads_back(s->db, "PRAGMA quick_check(1)", "ok")) {
         rc = sqlite3_errcode(s->db);
@@ -156,7 +171,7 @@ static int check_whole(struct vgi_store *s)
 static int begin_anew(struct vgi_store *s)
 {
     int64_t waiting = 0;
-    int rc = read_int(s->db, "SELECT EXISTS (SELECT 1 FROM queue)", &waiting);
+    int rc = vgi_store_number(s->db, "SELECT EXISTS (SELECT 1 FROM queue)", &waiting);
     if (rc == SQLITE_OK) {
         rc = waiting != 0 ? SQLITE_TOOBIG : sqlite3_exec(s->db, "DELETE FROM epochs", 0, 0, 0);
     }
@@ -169,7 +184,7 @@ static int begin_anew(struct vgi_store *s)
 static int place(struct vgi_store *s)
 {
     int64_t highest = 0;
-    int rc = read_int(s->db, "SELECT coalesce(max(epoch), 0) FROM epochs", &highest);
+    int rc = vgi_store_number(s->db, "SELECT coalesce(max(epoch), 0) FROM epochs", &highest);
     if (rc == SQLITE_OK && s->epoch <= highest) {
         s->epoch = highest + 1;
     }
@@ -189,37 +204,9 @@ static int place(struct vgi_store *s)
     }
     (void)sqlite3_finalize(st);
     if (rc == SQLITE_OK && s->boot == 0) {
-        rc = read_int(s->db, "SELECT coalesce(max(boot), 0) + 1 FROM boots", &s->boot);
+        rc = vgi_store_number(s->db, "SELECT coalesce(max(boot), 0) + 1 FROM boots", &s->boot);
     }
     s->registered = false;
-    return rc;
-}
-
-/* Whose file this is, as the last open that wrote into it noted, and whether anything is in it. */
-static int look_whose(struct vgi_store *s)
-{
-    sqlite3_stmt *st = NULL;
-    s->owner[0] = '\0';
-    int rc = sqlite3_prepare_v2(s->db, "SELECT device FROM epochs ORDER BY epoch DESC LIMIT 1", -1,
-                                &st, NULL);
-    if (rc == SQLITE_OK) {
-        rc = sqlite3_step(st);
-    }
-    if (rc == SQLITE_ROW) {
-        const char *owner = (const char *)sqlite3_column_text(st, 0);
-        rc = owner == NULL                                   ? SQLITE_NOMEM
-             : vg_str_copy(owner, s->owner, sizeof s->owner) ? SQLITE_OK
-                                                             : SQLITE_CORRUPT;
-    }
-    (void)sqlite3_finalize(st);
-    int64_t kept = 0;
-    if (rc == SQLITE_OK || rc == SQLITE_DONE) {
-        rc = read_int(s->db,
-                      "SELECT EXISTS (SELECT 1 FROM queue) OR EXISTS (SELECT 1 FROM gaps) OR EXISTS"
-                      " (SELECT 1 FROM quarantine)",
-                      &kept);
-    }
-    s->kept = kept != 0;
     return rc;
 }
 
@@ -227,9 +214,9 @@ static int look_whose(struct vgi_store *s)
 static int look_again(struct vgi_store *s, bool *fresh, struct vg_error *err)
 {
     int64_t application = 0, objects = 0;
-    int rc = read_int(s->db, "PRAGMA application_id", &application);
+    int rc = vgi_store_number(s->db, "PRAGMA application_id", &application);
     if (rc == SQLITE_OK) {
-        rc = read_int(s->db, "SELECT count(*) FROM sqlite_schema", &objects);
+        rc = vgi_store_number(s->db, "SELECT count(*) FROM sqlite_schema", &objects);
     }
     *fresh = application == 0 && objects == 0;
     if (rc == SQLITE_OK && !*fresh && application != VGI_APPLICATION_ID) {
@@ -271,7 +258,7 @@ static int attempt(struct vgi_store *s, enum vgi_look look, struct vg_error *err
     if (rc == SQLITE_OK) {
         rc = place(s);
     }
-    return rc == SQLITE_OK ? look_whose(s) : rc;
+    return rc == SQLITE_OK ? vgi_store_whose(s) : rc;
 }
 
 static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
@@ -299,6 +286,10 @@ static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
         return vg_fail(err, class, "%s: %s; accepted: a file in a folder that exists", s->path,
                        s->db == NULL ? text : strerror(number));
     }
+    case SQLITE_FULL:
+        return vg_fail(err, VG_E_FULL,
+                       "%s: no space left on its file system; make room there and start again",
+                       s->path);
     case SQLITE_TOOBIG:
         return vg_fail(err, VG_E_FULL,
                        "%s: opened %lld times while readings waited; accepted: a new file", s->path,
@@ -374,25 +365,39 @@ static int write_back(struct vgi_store *s)
                            : rc;
 }
 
-static enum vg_err give_way(struct vgi_store *s, struct vg_buffer_found *found,
+/* Another device's file, or one in which nothing is. */
+static enum vg_err give_way(struct vgi_store *s, int64_t wall_s, struct vg_buffer_found *found,
                             struct vg_error *err)
 {
-    int64_t rows = 0;
-    int rc = read_int(s->db, "SELECT count(*) FROM queue", &rows);
+    struct vgi_inside in = {0};
+    int rc = vgi_store_inside(s, &in);
     if (rc == SQLITE_OK) {
         rc = write_back(s);
     }
-    enum vg_err e = rc == SQLITE_OK ? VG_OK : explain(s, rc, err);
+    /* A long file is not read through when it is opened. */
+    const bool damaged = vgi_store_classify(rc) == VGI_FAULT_DAMAGED;
+    enum vg_err e = rc == SQLITE_OK || damaged ? VG_OK : explain(s, rc, err);
     vgi_store_close(s);
-    if (e == VG_OK && !s->kept) {
+    if (e != VG_OK) {
+        return e;
+    }
+    if (damaged) {
+        found->damaged = true;
+        return vgi_beside_damaged(s->path, wall_s, err);
+    }
+    if (!in.waits && !in.refused) {
         return vgi_beside_remove(s->path, err);
     }
-    if (e == VG_OK) {
+    char name[VGI_BESIDE_MAX];
+    if (in.waits) {
+        vgi_beside_name(s->path, s->owner, name);
         e = vgi_beside_put(s->path, s->owner, err);
+    } else {
+        e = vgi_beside_refused(s->path, wall_s, name, err);
     }
     if (e == VG_OK) {
-        vgi_beside_name(s->path, s->owner, found->set_aside);
-        found->set_aside_rows = (uint64_t)rows;
+        (void)vg_str_copy(name, found->set_aside, sizeof found->set_aside);
+        found->set_aside_rows = in.waits ? (uint64_t)in.rows : 0;
     }
     return e;
 }
@@ -410,11 +415,10 @@ static enum vg_err open_own(struct vgi_store *s, int64_t wall_s, struct vg_buffe
             e = is_own(s, &own, err);
         }
         if (e == VG_OK && own) {
-            found->others = vgi_beside_others(s->path);
-            return VG_OK;
+            return vgi_beside_others(s->path, &found->others, err);
         }
         if (e == VG_OK) {
-            e = give_way(s, found, err);
+            e = give_way(s, wall_s, found, err);
         }
         if (e != VG_OK) {
             return e;

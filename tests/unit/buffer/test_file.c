@@ -140,6 +140,36 @@ static void a_damaged_file_is_set_aside_and_a_storage_event_says_so(void **state
     }
 }
 
+/* Above 32 MiB a file is not read through: it looks whole until its rows are counted, for its own
+ * device and for another one. */
+static void a_bad_leaf_of_a_long_file_does_not_keep_the_agent_from_starting(void **state)
+{
+    struct rig *r = *state;
+    static const char *const devices[] = {"pi-1", "pi-2"};
+    for (size_t i = 0; i < 2; i++) {
+        r->options.device = "pi-1";
+        rig_open(r);
+        struct vg_reading n = normal("s1", 1);
+        append(r, &n);
+        rig_close(r);
+        run_sql(r->path, "INSERT INTO queue SELECT (1 << 62) + ((SELECT max(epoch) FROM epochs)"
+                         " << 38) + 100 + value, 0, zeroblob(3900) FROM series");
+        flip(r, 5000 * 4096, 2000);
+        r->options.device = devices[i];
+        rig_open(r);
+        assert_true(vg_buffer_found(r->b)->damaged);
+        assert_string_equal(vg_buffer_found(r->b)->set_aside, "");
+        assert_int_equal(files_named(r, "buffer.db.damaged-"), 2 * ((int)i + 1));
+        assert_int_equal(stats(r).damaged, 1);
+        append(r, &n);
+        assert_int_equal(fetch(r, VG_BUFFER_URGENT, 4), 1);
+        assert_string_equal(r->rows[0].reading.event_text,
+                            "damaged: file set aside, a new one begun");
+        rig_close(r);
+        assert_int_equal(unlink(r->path), 0);
+    }
+}
+
 static void a_row_whose_checksum_is_wrong_is_dropped_and_told(void **state)
 {
     struct rig *r = *state;
@@ -197,6 +227,7 @@ int main(void)
         TEST(a_second_process_is_told_that_the_file_is_in_use),
         TEST(options_out_of_range_are_refused),
         TEST(a_damaged_file_is_set_aside_and_a_storage_event_says_so),
+        TEST(a_bad_leaf_of_a_long_file_does_not_keep_the_agent_from_starting),
         TEST(a_row_whose_checksum_is_wrong_is_dropped_and_told),
         TEST(a_backlog_of_100000_rows_opens_to_its_first_row_within_a_second),
     };

@@ -1,4 +1,5 @@
 /* Whose rows a file holds: a device that is provisioned anew never sends another's. */
+#include "../../../edge/buffer/beside.h"
 #include "faultvfs.h"
 #include "harness.h"
 
@@ -186,25 +187,158 @@ static void a_file_in_which_nothing_waits_passes_to_the_next_device(void **state
     assert_int_equal(ask(r, "SELECT count(*) FROM epochs WHERE device = 'pi-2'"), 2);
 }
 
-/* What was refused is kept for people; a gap that was not told is told by its own device. */
-static void quarantine_and_gaps_stay_with_their_device_too(void **state)
+/* A gap that was not told is told by its own device. */
+static void a_gap_that_nobody_heard_of_waits_for_its_device(void **state)
 {
     struct rig *r = *state;
-    static const char *const only[] = {
-        "DELETE FROM queue; INSERT INTO quarantine VALUES(1, 1, 1, 1, 150, 0, zeroblob(60))",
-        "DELETE FROM queue; INSERT INTO gaps VALUES(0, 1, 1, 1, 9, 9)"};
-    for (size_t i = 0; i < 2; i++) {
-        (void)leave_rows(r, "pi-1", 1);
-        run_sql(r->path, only[i]);
-        r->options.device = "pi-2";
-        rig_open(r);
-        assert_string_equal(vg_buffer_found(r->b)->set_aside, beside(r, "pi-1"));
-        assert_int_equal(vg_buffer_found(r->b)->set_aside_rows, 0);
-        expect_no_rows(r, "pi-2");
-        rig_close(r);
-        assert_int_equal(unlink(beside(r, "pi-1")), 0);
-        assert_int_equal(unlink(r->path), 0);
+    (void)leave_rows(r, "pi-1", 1);
+    run_sql(r->path, "DELETE FROM queue; INSERT INTO gaps VALUES(0, 1, 1, 1, 9, 9)");
+    r->options.device = "pi-2";
+    rig_open(r);
+    assert_string_equal(vg_buffer_found(r->b)->set_aside, beside(r, "pi-1"));
+    assert_int_equal(vg_buffer_found(r->b)->set_aside_rows, 0);
+    assert_int_equal(vg_buffer_found(r->b)->others, 1);
+    expect_no_rows(r, "pi-2");
+}
+
+/* Opens for `device`, lets it say what an agent says of itself at each start, closes. */
+static void leave_words(struct rig *r, const char *device)
+{
+    r->options.device = device;
+    rig_open(r);
+    struct vg_reading alive = {.event = VG_EVENT_ALIVE};
+    assert_true(vg_str_copy(device, alive.sensor, sizeof alive.sensor));
+    append(r, &alive);
+    wait_until(r, urgent_committed, 1, "the alive");
+    rig_close(r);
+}
+
+/* What was refused is kept for people: that does not wait for anything, and is no alarm. */
+static void files_with_quarantine_only_are_kept_but_are_not_other_buffers(void **state)
+{
+    struct rig *r = *state;
+    char name[16];
+    for (int i = 0; i < 12; i++) {
+        (void)snprintf(name, sizeof name, "pi-%d", i);
+        leave_words(r, name);
+        run_sql(r->path, "INSERT INTO quarantine VALUES(1, 1, 1, 1, 150, 0, zeroblob(60))");
+        if (i == 0) {
+            run_sql(r->path, "DELETE FROM queue");
+        }
     }
+    r->options.device = "pi-99";
+    rig_open(r);
+    assert_non_null(strstr(vg_buffer_found(r->b)->set_aside, "/buffer.db.refused-"));
+    assert_int_equal(vg_buffer_found(r->b)->set_aside_rows, 0);
+    assert_int_equal(vg_buffer_found(r->b)->others, 0);
+    assert_int_equal(fetch(r, VG_BUFFER_URGENT, 64), 0);
+    expect_no_rows(r, "pi-99");
+    rig_close(r);
+    assert_int_equal(files_named(r, ".of-"), 0);
+    assert_int_equal(files_named(r, ".refused-"), 2);
+}
+
+static void what_an_agent_said_of_itself_only_does_not_wait_for_its_device(void **state)
+{
+    struct rig *r = *state;
+    char name[16];
+    for (int with_others = 0; with_others < 2; with_others++) {
+        if (with_others == 1) {
+            (void)leave_rows(r, "house", 1);
+        }
+        for (int i = 0; i < 12; i++) {
+            (void)snprintf(name, sizeof name, "pi-%d", i);
+            leave_words(r, name);
+        }
+        r->options.device = "pi-99";
+        rig_open(r);
+        assert_string_equal(vg_buffer_found(r->b)->set_aside, "");
+        assert_int_equal(vg_buffer_found(r->b)->others, with_others);
+        rig_close(r);
+        assert_int_equal(files_named(r, ".of-"), with_others);
+        assert_int_equal(files_named(r, ".refused-"), 0);
+    }
+    /* With one reading among them it does. */
+    leave_words(r, "pi-1");
+    (void)leave_rows(r, "pi-1", 1);
+    r->options.device = "pi-2";
+    rig_open(r);
+    assert_string_equal(vg_buffer_found(r->b)->set_aside, beside(r, "pi-1"));
+    assert_int_equal(vg_buffer_found(r->b)->others, 2);
+}
+
+static void a_name_that_ends_like_a_file_of_sqlite_counts_too(void **state)
+{
+    struct rig *r = *state;
+    (void)leave_rows(r, "pump-wal", 1);
+    (void)leave_rows(r, "pump-shm", 1);
+    r->options.device = "pi-2";
+    rig_open(r);
+    assert_int_equal(vg_buffer_found(r->b)->others, 2);
+}
+
+static void a_folder_that_cannot_be_listed_is_not_an_empty_one(void **state)
+{
+    struct rig *r = *state;
+    char path[VG_BUFFER_FILE_MAX];
+    size_t others = 0;
+    (void)snprintf(path, sizeof path, "%s/%0300d/buffer.db", r->folder, 0);
+    assert_int_equal(vgi_beside_others(path, &others, &r->err), VG_E_IO);
+    assert_non_null(strstr(r->err.text, "0/: cannot be listed: File name too long"));
+    memset(&r->err, 0, sizeof r->err);
+    assert_int_equal(vgi_beside_put(path, "pi-1", &r->err), VG_E_IO);
+    assert_non_null(strstr(r->err.text, "cannot be listed"));
+}
+
+/* By hand: it waits, which is told, until what is in place has been sent; neither covers the other. */
+static void an_own_file_put_beside_an_own_file_waits_its_turn(void **state)
+{
+    struct rig *r = *state;
+    const uint64_t first = leave_rows(r, "pi-1", 3);
+    r->options.device = "pi-2";
+    rig_open(r);
+    expect_no_rows(r, "pi-2");
+    rig_close(r);
+    char away[VG_BUFFER_FILE_MAX];
+    (void)snprintf(away, sizeof away, "%s/away", r->folder);
+    assert_int_equal(rename(beside(r, "pi-1"), away), 0);
+    const uint64_t second = leave_rows(r, "pi-1", 5);
+    assert_int_equal(rename(away, beside(r, "pi-1")), 0);
+    rig_open(r);
+    assert_int_equal(vg_buffer_found(r->b)->others, 1);
+    assert_false(vg_buffer_found(r->b)->taken_back);
+    expect_rows(r, "pi-1", second, 5, 1);
+    rig_close(r);
+    rig_open(r);
+    assert_true(vg_buffer_found(r->b)->taken_back);
+    assert_int_equal(vg_buffer_found(r->b)->others, 0);
+    expect_rows(r, "pi-1", first, 3, 1);
+}
+
+/* The schema is brought forward by the first commit: there may be no room for it when it is opened. */
+static void a_file_of_version_2_on_a_full_card_is_sent_and_brought_forward_later(void **state)
+{
+    struct rig *r = *state;
+    r->options.vfs = FAULT_VFS;
+    const uint64_t store = leave_rows(r, "pi-1", 3);
+    run_sql(r->path, "ALTER TABLE epochs DROP COLUMN device; PRAGMA user_version=2");
+    fault_arm(&fault_write, 1, SQLITE_FULL, 1);
+    rig_open(r);
+    struct vg_reading u = smoke("s2");
+    append(r, &u);
+    wait_until(r, disk_is_full, 1, "the full card");
+    assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 64), 3);
+    assert_true(r->rows[0].reading.store == store);
+    vg_buffer_rewind(r->b, VG_BUFFER_ROUTINE);
+    fault_reset();
+    wait_until(r, urgent_committed, 1, "the alarm");
+    rig_close(r);
+    assert_int_equal(ask(r, "PRAGMA user_version"), 3);
+    assert_int_equal(ask(r, "SELECT count(*) FROM epochs WHERE device = 'pi-1'"), 1);
+    assert_int_equal(ask(r, "SELECT count(*) FROM rows WHERE lane = 1"), 3);
+    r->options.device = "pi-2";
+    rig_open(r);
+    assert_string_equal(vg_buffer_found(r->b)->set_aside, beside(r, "pi-1"));
 }
 
 static void rows_of_a_file_of_version_2_go_to_who_opens_it_first_and_are_then_its_own(void **state)
@@ -435,7 +569,13 @@ int main(void)
         TEST(another_devices_rows_are_set_aside_and_not_sent),
         TEST(a_device_that_has_its_name_back_sends_what_it_had),
         TEST(a_file_in_which_nothing_waits_passes_to_the_next_device),
-        TEST(quarantine_and_gaps_stay_with_their_device_too),
+        TEST(a_gap_that_nobody_heard_of_waits_for_its_device),
+        TEST(files_with_quarantine_only_are_kept_but_are_not_other_buffers),
+        TEST(what_an_agent_said_of_itself_only_does_not_wait_for_its_device),
+        TEST(a_name_that_ends_like_a_file_of_sqlite_counts_too),
+        TEST(a_folder_that_cannot_be_listed_is_not_an_empty_one),
+        TEST(an_own_file_put_beside_an_own_file_waits_its_turn),
+        TEST(a_file_of_version_2_on_a_full_card_is_sent_and_brought_forward_later),
         TEST(rows_of_a_file_of_version_2_go_to_who_opens_it_first_and_are_then_its_own),
         TEST(a_power_cut_between_the_renames_loses_nothing),
         TEST(an_empty_file_makes_room_for_the_devices_own),

@@ -27,8 +27,11 @@
  * The file belongs to one device. Opened for another (this one was provisioned anew), what waits in
  * it is not sent under the other's name: the file is renamed to NAME.of-DEVICE, a new one begins and
  * a `storage` event says so, at every open while there is such a file. Opened for its own device
- * again, NAME.of-DEVICE is in place again and what it holds is sent. A file in which nothing waits
- * passes to whoever opens it.
+ * again, NAME.of-DEVICE is in place again and what it holds is sent; if a file of the same device is
+ * in place (by hand), once that is empty. An empty file passes to whoever opens it. `alive` events,
+ * and those that tell of files set aside, do not make a file wait: where there is nothing else but
+ * quarantine, it becomes NAME.refused-<epoch s>, told by the log alone, of which two are kept; without
+ * quarantine it is removed. Whose a file is, its first commit notes.
  *
  * A damaged file is renamed to NAME.damaged-<epoch s>, a new one begins and a `storage` event says
  * so. A failed fsync or write is fatal for the open file: on_fatal is called, nothing is written
@@ -126,7 +129,7 @@ struct vg_buffer_stats {
 struct vg_buffer_found {
     bool damaged;    /* the file was damaged and is set aside */
     bool taken_back; /* the device's own file, set aside before, is in place again */
-    size_t others;   /* files of other devices, NAME.of-DEVICE: what waits in them is not sent */
+    size_t others;   /* files NAME.of-DEVICE: what waits in them is not sent now */
     char set_aside[VG_BUFFER_FILE_MAX]; /* the one that this open has made of the file; "": none */
     uint64_t set_aside_rows;            /* waiting in it */
 };
@@ -137,8 +140,9 @@ struct vg_buffer;
  * line naming the file. VG_E_VERSION   a database of another program, or of a newer version: found
  * and accepted are named, nothing touched VG_E_CONFLICT  another process has it open VG_E_INVALID
  * the settings that promise durability did not read back as set VG_E_EXISTS another device's file that
- * cannot be set aside: there are eight already, or one of its name VG_E_IO, VG_E_NOTFOUND,
- * VG_E_DENIED, VG_E_RANGE (options), VG_E_NOMEM */
+ * cannot be set aside: there are eight already, or one of its name VG_E_FULL  no room to make the file
+ * or bring it forward, or as many opens as there are epochs VG_E_IO, VG_E_NOTFOUND, VG_E_DENIED,
+ * VG_E_RANGE (options), VG_E_NOMEM */
 enum vg_err vg_buffer_open(const struct vg_buffer_options *options,
                            const struct vg_buffer_events *events, const struct vg_clock *clock,
                            struct vg_buffer **out, struct vg_error *err) VG_NODISCARD;
