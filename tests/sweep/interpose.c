@@ -31,6 +31,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/timerfd.h>
 #include <sys/timex.h>
 #include <unistd.h>
@@ -243,6 +244,7 @@ CALL(int, stat64, (const char *path, struct stat64 *st), (path, st), -1, EIO)
 CALL(int, fstat64, (int fd, struct stat64 *st), (fd, st), -1, EIO)
 CALL(int, lstat64, (const char *path, struct stat64 *st), (path, st), -1, EIO)
 CALL(int, statfs, (const char *path, struct statfs *st), (path, st), -1, EIO)
+CALL(int, statvfs, (const char *path, struct statvfs *st), (path, st), -1, EIO)
 CALL(int, access, (const char *path, int mode), (path, mode), -1, EIO)
 CALL(int, fchmod, (int fd, mode_t mode), (fd, mode), -1, EIO)
 CALL(int, utimensat, (int fd, const char *path, const struct timespec t[2], int flags),

@@ -21,6 +21,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/timex.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@
 OWN(malloc) OWN(calloc) OWN(realloc) OWN(strdup) OWN(strndup) OWN(realpath) OWN(newlocale)
 OWN(fmemopen) OWN(fopen) OWN(fclose) OWN(fflush) OWN(fread) OWN(fwrite) OWN(fputs) OWN(fputc)
 OWN(fprintf) OWN(getc) OWN(getline) OWN(open) OWN(close) OWN(read) OWN(write) OWN(pwrite) OWN(fsync)
-OWN(rename) OWN(link) OWN(unlink) OWN(stat) OWN(fstat) OWN(statfs) OWN(access) OWN(fchmod)
+OWN(rename) OWN(link) OWN(unlink) OWN(stat) OWN(fstat) OWN(statfs) OWN(statvfs) OWN(access) OWN(fchmod)
 OWN(utimensat) OWN(opendir) OWN(readdir) OWN(mkdir) OWN(rmdir) OWN(mkostemp) OWN(getcwd) OWN(flock)
 OWN(socket) OWN(bind) OWN(listen) OWN(sendto) OWN(setsockopt) OWN(getaddrinfo) OWN(poll)
 OWN(epoll_create1) OWN(epoll_ctl) OWN(epoll_wait) OWN(eventfd) OWN(eventfd_read) OWN(eventfd_write)
