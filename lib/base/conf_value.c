@@ -370,14 +370,24 @@ enum vg_err vgi_conf_parse(const struct vg_conf_item *item, const char *text, co
     return code == VG_OK ? VG_OK : refuse(item, code, text, err);
 }
 
+/* Without a range of its own; a table's item may go below nothing where its range says so. */
+static enum vg_err parse_some(const struct vg_conf_item *item, const char *text, int64_t *value,
+                              struct vg_error *err)
+{
+    const enum vg_err rc = vgi_conf_parse(item, text, "", value, err);
+    return rc == VG_OK && *value < 0
+               ? vg_fail(err, VG_E_RANGE, "'%.40s' is less than nothing", text)
+               : rc;
+}
+
 enum vg_err vg_conf_parse_duration(const char *text, int64_t *ms, struct vg_error *err)
 {
     static const struct vg_conf_item item = {.type = VG_CONF_T_DURATION};
-    return vgi_conf_parse(&item, text, "", ms, err);
+    return parse_some(&item, text, ms, err);
 }
 
 enum vg_err vg_conf_parse_size(const char *text, int64_t *bytes, struct vg_error *err)
 {
     static const struct vg_conf_item item = {.type = VG_CONF_T_SIZE};
-    return vgi_conf_parse(&item, text, "", bytes, err);
+    return parse_some(&item, text, bytes, err);
 }

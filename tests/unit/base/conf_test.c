@@ -83,6 +83,9 @@ static void durations_and_sizes_have_units(void **state)
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_int_equal(vg_conf_parse_duration(wrong[i], &value, &error), VG_E_INVALID);
     }
+    assert_int_equal(vg_conf_parse_duration("-2s", &value, &error), VG_E_RANGE);
+    assert_string_equal(error.text, "'-2s' is less than nothing");
+    assert_int_equal(vg_conf_parse_size("-1k", &value, &error), VG_E_RANGE);
     assert_int_equal(vg_conf_parse_duration("never", &value, NULL), VG_E_RANGE);
     assert_int_equal(vg_conf_parse_size("9223372036854775807G", &value, &error), VG_E_RANGE);
     assert_int_equal(vg_conf_parse_size("99999999999999999999", &value, &error), VG_E_RANGE);

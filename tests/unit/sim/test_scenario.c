@@ -158,6 +158,7 @@ static void what_is_wrong_is_refused_with_its_line(void **state)
         {"sensor a temperature " LONG, "accepted: constant sine"},
         {"sensor a " LONG, "accepted: period"},
         {"sensor a period " LONG, "accepted: 1ms to 366d"},
+        {"sensor a period -2s smoke off", "period: '-2s'"},
         {"sensor a smoke off\nat 1s a " LONG, "accepted: motion"},
         {"sensor a smoke off\nat 1s a drop " LONG, "accepted: 0% to 100%"},
         {"sensor a smoke off\nat 1s a smoke " LONG, "times: '"},

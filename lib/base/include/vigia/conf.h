@@ -198,7 +198,7 @@ void vg_conf_help(const struct vg_conf_table *table, FILE *to);
 /* The CONFIGURATION section of the manual page in scdoc syntax. */
 void vg_conf_manual(const struct vg_conf_table *table, FILE *to);
 
-/* Parses one duration or size the way the table does (for command lines). */
+/* Parses one duration or size the way the table does (for command lines). VG_E_RANGE: less than 0. */
 enum vg_err vg_conf_parse_duration(const char *text, int64_t *ms,
                                    struct vg_error *err) VG_NODISCARD;
 enum vg_err vg_conf_parse_size(const char *text, int64_t *bytes, struct vg_error *err) VG_NODISCARD;
