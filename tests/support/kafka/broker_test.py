@@ -46,14 +46,23 @@ class Broker(unittest.TestCase):
 
     def begin(self, *words):
         process = subprocess.Popen([BROKER, "run", "-", "--", *words], env={**os.environ, "TMPDIR": str(self.folder)}, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, text=True,
+                                   stderr=subprocess.PIPE, text=True, start_new_session=True,
                                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL))  # nohup may have it ignored
         self.addCleanup(process.communicate)
-        self.addCleanup(process.kill)
+        self.addCleanup(self.end_all, process)
         return process
 
-    def ended(self, process, number):
-        process.send_signal(number)
+    @staticmethod
+    def end_all(process):
+        """Also what it left behind, which would hold its pipes open."""
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # nothing is left of it
+
+    def ended(self, process, number, send=True):
+        if send:
+            process.send_signal(number)
         _, said = process.communicate(timeout=DEADLINE_S)
         self.assertEqual((process.returncode, said), (128 + number, ""))
         self.until("what watches over it ends", lambda: running(self.folder) == [])
@@ -71,6 +80,12 @@ class Broker(unittest.TestCase):
         self.assertEqual(begun, "begun\n")
         self.assertIn("kafka.Kafka", "\n".join(running(self.folder)))
         self.ended(process, signal.SIGHUP)
+
+    def test_while_its_command_begins(self):
+        process = self.begin("sh", "-c", f"kill -HUP $PPID; exec tail -f /dev/null {self.folder}/no-such 2>/dev/null")
+        self.until("it has ended", lambda: process.poll() is not None)
+        self.skip_without_a_broker(process)
+        self.ended(process, signal.SIGHUP, send=False)
 
     def test_while_it_starts(self):
         process = self.begin("true")
