@@ -11,6 +11,7 @@ import json
 import os
 import pathlib
 import select
+import shutil
 import signal
 import socket
 import sqlite3
@@ -72,6 +73,13 @@ def stop_all():
             process.kill()
     for process in left:
         process.wait(20)
+
+
+def remove(folder):
+    """A sweep's folder. What was ended a moment ago may write a last file while it is emptied: then it is emptied again."""
+    end = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < end:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def ends_with_us():
