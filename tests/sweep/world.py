@@ -54,12 +54,20 @@ class Failure(Exception):
         super().__init__(text)
 
 
+def _die_with(parent):
+    def ask():
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # it has died between the fork and the asking
+    return ask
+
+
 def begin(command, **how):
     """Starts a process that ends with us, or with the thread that started it; none any more after stop_all()."""
     with _lock:
         if _stopping.is_set():
             raise Stopped
-        process = subprocess.Popen([str(c) for c in command], preexec_fn=lambda: _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL), **how)
+        process = subprocess.Popen([str(c) for c in command], preexec_fn=_die_with(os.getpid()), **how)
         _started[:] = [p for p in _started if p.returncode is None] + [process]
     return process
 
