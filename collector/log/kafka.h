@@ -110,6 +110,10 @@ void vgi_kafka_request_done(struct vgi_kafka_request *q);
 enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
                               size_t count, int64_t spec, int64_t *out,
                               struct vg_error *err) VG_NODISCARD;
+/* Both, of each partition: what the topic holds is begin[i] up to, but without, end[i]. */
+enum vg_err vgi_kafka_extent(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
+                             size_t count, int64_t *begin, int64_t *end,
+                             struct vg_error *err) VG_NODISCARD;
 /* Number of partitions; VG_E_NOTFOUND when there is no such topic, seen for VGI_KAFKA_REACH_MS. */
 enum vg_err vgi_kafka_partition_count(struct vgi_kafka *k, const char *topic, int32_t *out,
                                       struct vg_error *err) VG_NODISCARD;

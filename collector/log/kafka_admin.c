@@ -230,6 +230,16 @@ enum vg_err vgi_kafka_offsets(struct vgi_kafka *k, const char *topic, const int3
     }
 }
 
+enum vg_err vgi_kafka_extent(struct vgi_kafka *k, const char *topic, const int32_t *partitions,
+                             size_t count, int64_t *begin, int64_t *end, struct vg_error *err)
+{
+    const enum vg_err rc =
+        vgi_kafka_offsets(k, topic, partitions, count, RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
+    return rc != VG_OK ? rc
+                       : vgi_kafka_offsets(k, topic, partitions, count, RD_KAFKA_OFFSET_SPEC_LATEST,
+                                           end, err);
+}
+
 /* ---- topics ---- */
 
 /* Calls fn with the topic's metadata while that is valid. */
@@ -380,11 +390,7 @@ enum vg_err vgi_kafka_describe(void *log, enum vg_topic t, struct vg_dlog_topic_
     for (size_t i = 0; i < n; i++) {
         partitions[i] = (int32_t)i;
     }
-    rc = vgi_kafka_offsets(k, name, partitions, n, RD_KAFKA_OFFSET_SPEC_EARLIEST, offsets[0], err);
-    if (rc == VG_OK) {
-        rc =
-            vgi_kafka_offsets(k, name, partitions, n, RD_KAFKA_OFFSET_SPEC_LATEST, offsets[1], err);
-    }
+    rc = vgi_kafka_extent(k, name, partitions, n, offsets[0], offsets[1], err);
     if (rc != VG_OK) {
         return rc;
     }

@@ -28,12 +28,8 @@ enum vg_err vgi_kafka_lost_place(const struct vgi_kafka_processor *p, struct vgi
 {
     struct vg_error unknown = {0};
     char held[128] = "";
-    enum vg_err rc = vgi_kafka_offsets(p->k, at->topic, &at->partition, 1,
-                                       RD_KAFKA_OFFSET_SPEC_EARLIEST, &at->begin, &unknown);
-    if (rc == VG_OK) {
-        rc = vgi_kafka_offsets(p->k, at->topic, &at->partition, 1, RD_KAFKA_OFFSET_SPEC_LATEST,
-                               &at->end, &unknown);
-    }
+    enum vg_err rc =
+        vgi_kafka_extent(p->k, at->topic, &at->partition, 1, &at->begin, &at->end, &unknown);
     if (rc == VG_OK) {
         rc = vgi_kafka_in_log(p, at, err);
         if (rc != VG_OK) {

@@ -234,10 +234,7 @@ static enum vg_err plan(struct vgi_kafka *k, enum vg_topic t, int32_t partition,
     for (size_t i = 0; i < n; i++) {
         partitions[i] = partition < 0 ? (int32_t)i : partition;
     }
-    rc = vgi_kafka_offsets(k, name, partitions, n, RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
-    if (rc == VG_OK) {
-        rc = vgi_kafka_offsets(k, name, partitions, n, RD_KAFKA_OFFSET_SPEC_LATEST, end, err);
-    }
+    rc = vgi_kafka_extent(k, name, partitions, n, begin, end, err);
     if (rc != VG_OK) {
         return rc;
     }

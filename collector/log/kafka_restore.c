@@ -97,12 +97,7 @@ static enum vg_err fetch_ends(struct vgi_kafka_processor *p, size_t input, struc
     int64_t begin[VG_DLOG_PARTITIONS_MAX] = {0}, end[VG_DLOG_PARTITIONS_MAX] = {0};
     const char *name = p->input_names[input];
     list_partitions(p, partitions);
-    enum vg_err rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count,
-                                       RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
-    if (rc == VG_OK) {
-        rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count, RD_KAFKA_OFFSET_SPEC_LATEST,
-                               end, err);
-    }
+    enum vg_err rc = vgi_kafka_extent(p->k, name, partitions, p->part_count, begin, end, err);
     for (size_t i = 0; i < p->part_count && rc == VG_OK; i++) {
         int64_t *next = &p->parts[i].next[input];
         if (*next < 0) {
@@ -147,12 +142,7 @@ static enum vg_err open_restore(struct vgi_kafka_processor *p, const bool *new_p
     char name[VGI_KAFKA_NAME_MAX];
     vgi_kafka_topic_name(p->k, p->options.state_topic, name);
     list_partitions(p, partitions);
-    enum vg_err rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count,
-                                       RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
-    if (rc == VG_OK) {
-        rc = vgi_kafka_offsets(p->k, name, partitions, p->part_count, RD_KAFKA_OFFSET_SPEC_LATEST,
-                               end, err);
-    }
+    enum vg_err rc = vgi_kafka_extent(p->k, name, partitions, p->part_count, begin, end, err);
     if (rc != VG_OK) {
         return rc;
     }

@@ -100,11 +100,7 @@ static enum vg_err find_gaps(struct search *s, enum vg_topic t,
     if (n == 0) {
         return VG_OK;
     }
-    enum vg_err rc =
-        vgi_kafka_offsets(s->k, name, partitions, n, RD_KAFKA_OFFSET_SPEC_EARLIEST, begin, err);
-    if (rc == VG_OK) {
-        rc = vgi_kafka_offsets(s->k, name, partitions, n, RD_KAFKA_OFFSET_SPEC_LATEST, end, err);
-    }
+    enum vg_err rc = vgi_kafka_extent(s->k, name, partitions, n, begin, end, err);
     for (size_t i = 0; i < n && rc == VG_OK; i++) {
         if (next[i] < begin[i] || next[i] > end[i]) {
             s->told[s->moves->cnt] = (struct vg_dlog_skipped){t, partitions[i], next[i], begin[i]};
