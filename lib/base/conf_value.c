@@ -376,7 +376,7 @@ static enum vg_err parse_some(const struct vg_conf_item *item, const char *text,
 {
     const enum vg_err rc = vgi_conf_parse(item, text, "", value, err);
     return rc == VG_OK && *value < 0
-               ? vg_fail(err, VG_E_RANGE, "'%.40s' is less than nothing", text)
+               ? vg_fail(err, VG_E_RANGE, "'%.40s', accepted: at least 0", text)
                : rc;
 }
 

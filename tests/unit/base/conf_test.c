@@ -84,7 +84,7 @@ static void durations_and_sizes_have_units(void **state)
         assert_int_equal(vg_conf_parse_duration(wrong[i], &value, &error), VG_E_INVALID);
     }
     assert_int_equal(vg_conf_parse_duration("-2s", &value, &error), VG_E_RANGE);
-    assert_string_equal(error.text, "'-2s' is less than nothing");
+    assert_string_equal(error.text, "'-2s', accepted: at least 0");
     assert_int_equal(vg_conf_parse_size("-1k", &value, &error), VG_E_RANGE);
     assert_int_equal(vg_conf_parse_duration("never", &value, NULL), VG_E_RANGE);
     assert_int_equal(vg_conf_parse_size("9223372036854775807G", &value, &error), VG_E_RANGE);
