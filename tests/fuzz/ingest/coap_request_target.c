@@ -93,7 +93,7 @@ static bool code_is_known(uint8_t code)
 
 /* 2.04 answers a message whose readings are durable, or one that repeats its message id. */
 static void hold_changed(const struct world *w, bool on_ack, uint16_t mid, const uint8_t *token,
-                         uint8_t token_len)
+                         size_t token_len)
 {
     size_t first = w->request > REQUESTS_MAX ? w->request - REQUESTS_MAX + 1 : 1;
     bool good = false;
@@ -131,22 +131,36 @@ static struct vg_span payload_of(const uint8_t *at, size_t len)
     return i < len ? vg_span(at + i + 1, len - i - 1) : vg_span(NULL, 0);
 }
 
+/* Where the token begins, and its length. libcoap answers in kind: the lengths that RFC 7252 §3
+ * reserves, and the extended ones (RFC 8974 §2.1: 13 and one byte, 14 and two). */
+static size_t token_of(const uint8_t *at, size_t len, size_t *token_len)
+{
+    world_require(len >= 4 && at[0] >> 6 == 1 && (at[0] & 15) <= 14, "an answer is a CoAP message");
+    size_t begin = 4;
+    *token_len = at[0] & 15;
+    if (*token_len >= 13) {
+        begin += *token_len - 12;
+        world_require(len >= begin, "an answer is a CoAP message");
+        *token_len = begin == 5 ? 13u + at[4] : 269u + (unsigned)(at[4] << 8 | at[5]);
+    }
+    world_require(len >= begin + *token_len, "an answer has its whole token");
+    return begin;
+}
+
 static void hold_answer(const struct world *w, const uint8_t *answer, size_t len)
 {
     struct vg_refusal list[VG_BATCH_READINGS_MAX];
     size_t count = 0;
 
-    /* libcoap answers the lengths that RFC 7252 §3 reserves in kind. */
-    world_require(len >= 4 && answer[0] >> 6 == 1 && (answer[0] & 15) <= 12 &&
-                      len >= 4u + (answer[0] & 15),
-                  "an answer is a CoAP message");
-    uint8_t type = answer[0] >> 4 & 3, token_len = answer[0] & 15, code = answer[1];
+    size_t token_len = 0;
+    const size_t token = token_of(answer, len, &token_len);
+    uint8_t type = answer[0] >> 4 & 3, code = answer[1];
     uint16_t mid = (uint16_t)(answer[2] << 8 | answer[3]);
     world_require(code_is_known(code), "an answer's code is one of the table");
-    struct vg_span payload = payload_of(answer + 4 + token_len, len - 4 - token_len);
+    struct vg_span payload = payload_of(answer + token + token_len, len - token - token_len);
     if (code == VG_COAP_CHANGED) {
         world_require(payload.at == NULL && token_len <= 8, "2.04 has no body and a good token");
-        hold_changed(w, type == COAP_MESSAGE_ACK, mid, answer + 4, token_len);
+        hold_changed(w, type == COAP_MESSAGE_ACK, mid, answer + token, token_len);
     }
     if (code == VG_COAP_FORBIDDEN || code == VG_COAP_UNPROCESSABLE) {
         world_require(vg_refusals_decode(payload, list, VG_BATCH_READINGS_MAX, &count) == VG_OK &&
