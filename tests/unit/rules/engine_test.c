@@ -30,6 +30,22 @@ static void on_event(void *arg, const struct vg_alarm_event *event)
                       sizeof(told->reason));
 }
 
+/* Whoever brings it to the wrong state: no alarm of another sensor is acknowledged there. */
+static void a_command_that_names_another_sensor_is_refused(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct vg_rules_state s;
+    struct told told = {0};
+    struct vg_command c = {.verb = VG_COMMAND_ACKNOWLEDGE, .alarm_id = "attic:smoke:1"};
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_rules rules = {.conf = &conf, .event = on_event, .arg = &told};
+    assert_true(vg_rules_state_init(&s, VG_SPAN("hall")));
+    vg_rules_command(&rules, &s, &c);
+    assert_int_equal(told.count, 1);
+    assert_string_equal(told.reason, "unknown");
+}
+
 static int64_t period_ms = 1000;
 
 static int64_t on_period(void *arg, const char *device, const char *sensor)
@@ -470,6 +486,7 @@ static void a_patience_that_overflows_is_for_ever(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_command_that_names_another_sensor_is_refused),
         cmocka_unit_test(a_shorter_patience_than_before_is_no_silence),
         cmocka_unit_test(many_sensors_of_a_version_before_are_stored_in_portions),
         cmocka_unit_test(a_sensor_of_a_version_before_has_grace_until_it_is_stored),

@@ -274,43 +274,6 @@ static void only_alarms_worth_showing_are_shown(void **unused)
     assert_string_equal(seen.last, "s:storage:1");
 }
 
-/* ---- the engine ---- */
-
-struct told {
-    unsigned count;
-    enum vg_alarm_event_kind kind; /* of the newest */
-    enum vg_alarm_type type;
-    int64_t time_ms;
-    char reason[32];
-};
-
-static void on_event(void *arg, const struct vg_alarm_event *event)
-{
-    struct told *told = arg;
-    told->count++;
-    told->kind = event->kind;
-    told->type = event->type;
-    told->time_ms = event->time_ms;
-    (void)vg_str_copy(event->reason != NULL ? event->reason : "", told->reason,
-                      sizeof(told->reason));
-}
-
-/* Whoever brings it to the wrong state: no alarm of another sensor is acknowledged there. */
-static void a_command_that_names_another_sensor_is_refused(void **unused)
-{
-    struct vg_rules_conf conf;
-    struct vg_rules_state s;
-    struct told told = {0};
-    struct vg_command c = {.verb = VG_COMMAND_ACKNOWLEDGE, .alarm_id = "attic:smoke:1"};
-    (void)unused;
-    vg_rules_conf_default(&conf);
-    struct vg_rules rules = {.conf = &conf, .event = on_event, .arg = &told};
-    assert_true(vg_rules_state_init(&s, VG_SPAN("hall")));
-    vg_rules_command(&rules, &s, &c);
-    assert_int_equal(told.count, 1);
-    assert_string_equal(told.reason, "unknown");
-}
-
 static void a_sensor_that_was_never_heard_is_not_silent(void **unused)
 {
     struct vg_rules_conf conf;
@@ -336,7 +299,6 @@ int main(void)
         cmocka_unit_test(too_small_a_buffer_is_refused),
         cmocka_unit_test(a_command_comes_back_as_it_was),
         cmocka_unit_test(a_command_that_is_not_one_is_refused),
-        cmocka_unit_test(a_command_that_names_another_sensor_is_refused),
         cmocka_unit_test(a_sensor_that_was_never_heard_is_not_silent),
         cmocka_unit_test(a_collector_has_a_sensor_in_each_partition),
         cmocka_unit_test(only_alarms_worth_showing_are_shown),
