@@ -18,9 +18,10 @@ import types
 import unittest.mock
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(HERE.parent / "support")]
 import disk_watch  # noqa: E402
 import faults  # noqa: E402
+import processes  # noqa: E402
 PROGRAMS = pathlib.Path(os.environ["VIGIA_BINARY_DIR"]) / "bin"
 
 
@@ -158,19 +159,6 @@ def a_fault_under_way_is_carried_to_its_end():
     assert (done.full_disks, done.kills) == (1, 1), done
 
 
-def processes_that_name(folder):
-    """pid -> command line."""
-    found = {}
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""
-            if folder.encode() in words:
-                found[entry.name] = words.replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            pass  # it has just ended
-    return found
-
-
 # What the kernel kills because its parent is gone dies a moment after it: a process that was being started when the signal came, or
 # the helper that looks for leaks in one that was just ending.
 DYING_S = 5
@@ -181,7 +169,7 @@ def nothing_is_left_when_it_is_interrupted():
         running = subprocess.Popen([HERE / "soak", "--programs", PROGRAMS, "--seconds", "60", "--seed", "5"], stdout=subprocess.PIPE, text=True)
         try:
             folder = re.search(r" in (/\S+)$", running.stdout.readline()).group(1)
-            while len(processes_that_name(folder)) < 7 and running.poll() is None:
+            while len(processes.that_name(folder)) < 7 and running.poll() is None:
                 pass  # four agents, two collectors, a processor
             running.send_signal(number)
             assert running.wait(30) == 128 + number, running.returncode
@@ -190,7 +178,7 @@ def nothing_is_left_when_it_is_interrupted():
             running.wait()
         assert not pathlib.Path(folder).exists(), folder
         deadline = time.monotonic() + DYING_S
-        while left := processes_that_name(folder):
+        while left := processes.that_name(folder):
             assert time.monotonic() < deadline, left
 
 

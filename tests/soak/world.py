@@ -3,7 +3,6 @@
   agents (emulated sensors) ─► [proxy per collector] ─► collectors ─► log: SQLite file, or 1 or 3 Kafka brokers ─► processor(s)
 
 Everything is started here, told by its own process id, and ended by close(), whatever happened. Times are wall times in ms."""
-import ctypes
 import json
 import os
 import pathlib
@@ -23,14 +22,13 @@ sys.path.insert(0, str(ROOT / "tests" / "integration" / "support"))
 sys.path.insert(0, str(ROOT / "tests" / "checker"))
 import bounds  # noqa: E402
 import card  # noqa: E402
+import processes  # noqa: E402
 import journal  # noqa: E402
 from disk_watch import DiskWatch  # noqa: E402
 from ports import free_port  # noqa: E402
 from udp_proxy import UdpProxy  # noqa: E402
 
 BROKER = ROOT / "tests" / "support" / "kafka" / "broker"
-LIBC = ctypes.CDLL(None, use_errno=True)
-PR_SET_PDEATHSIG = 1
 PROGRAMS = ("vigia", "vigia-edge", "vigia-collector", "vigia-alarm")
 CALL_S = 180        # longest call of the command line or of the broker's tool
 STOP_S = 20
@@ -52,15 +50,6 @@ def now_ms():
     return int(time.time() * 1000)
 
 
-SOAK = os.getpid()
-
-
-def _die_with_parent():
-    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != SOAK:
-        os._exit(1)  # it has died between the fork and the asking
-
-
 class Program:
     """One process, started again under the same name and with the same arguments."""
 
@@ -75,7 +64,7 @@ class Program:
         words = [str(w) for w in (self.command() if callable(self.command) else self.command)]
         self.log_began = self.log.stat().st_size if self.log.exists() else 0
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent,
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=processes.die_with(os.getpid()),
                                             env={**os.environ, **self.environment} if self.environment else None)
         self.started_ms = now_ms()
 
@@ -203,7 +192,7 @@ class Follower:
                 return
             with open(self.log, "ab") as log:
                 self.process = subprocess.Popen([str(c) for c in self.command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log,
-                                                text=True, preexec_fn=_die_with_parent)
+                                                text=True, preexec_fn=processes.die_with(os.getpid()))
             for line in self.process.stdout:
                 head = PLACE.match(line)
                 if head:
@@ -330,7 +319,7 @@ class World:
     def begin(self, words):
         """A call that goes on beside the others; ended_well() asks for it."""
         with open(self.folder / "logs" / "calls.log", "ab") as log:
-            process = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=_die_with_parent)
+            process = subprocess.Popen([str(w) for w in words], stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=processes.die_with(os.getpid()))
         return process, time.monotonic() + CALL_S, words
 
     @staticmethod

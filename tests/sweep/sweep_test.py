@@ -13,7 +13,8 @@ HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PLAIN = pathlib.Path(os.environ["VIGIA_BINARY_DIR"])
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(HERE))
+sys.path[:0] = [str(HERE), str(ROOT / "tests" / "support")]
+import processes  # noqa: E402
 
 
 def refused(tool, code, needle, *words):
@@ -47,31 +48,19 @@ def a_reason_names_a_call_that_is_there():
     assert places.reasons() and not set(places.reasons()) - there, set(places.reasons()) - there
 
 
-def processes_that_name(folder):
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        try:
-            words = (entry / "cmdline").read_bytes() if entry.name.isdigit() else b""  # once: a moment later it may have ended
-            if folder.encode() in words:
-                found.append((entry.name, words.replace(b"\0", b" ").decode()))
-        except OSError:
-            pass  # it has just ended
-    return found
-
-
 def nothing_is_left_when_one_is_interrupted():
     for tool, number, programs in (("points", signal.SIGTERM, 6), ("calls", signal.SIGINT, 3), ("points", signal.SIGKILL, 6)):
         folder = tempfile.mkdtemp(prefix="vigia-sweep-test-")
         running = subprocess.Popen([HERE / tool, "--plain", PLAIN], stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": folder})
         try:
             end = time.monotonic() + 60
-            while sum("/vigia-" in words.split()[0] for _, words in processes_that_name(folder)) < programs:  # collectors, processors, agents
+            while sum("/vigia-" in words.split()[0] for words in processes.that_name(folder).values()) < programs:  # collectors, processors, agents
                 assert running.poll() is None and time.monotonic() < end, (tool, running.returncode)
             running.send_signal(number)
             code = running.wait(60)
             assert code == (-number if number == signal.SIGKILL else 128 + number), (tool, code)
             end = time.monotonic() + 10  # the kernel ends what a killed sweep leaves, a moment later
-            while (left := processes_that_name(folder)) and number == signal.SIGKILL and time.monotonic() < end:
+            while (left := processes.that_name(folder)) and number == signal.SIGKILL and time.monotonic() < end:
                 pass
             assert not left, (tool, left)
             assert number == signal.SIGKILL or not any(pathlib.Path(folder).iterdir()), (tool, sorted(pathlib.Path(folder).rglob("*"))[:9])

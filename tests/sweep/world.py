@@ -6,7 +6,6 @@ Everything is in one folder, every wait has a deadline, and what is started here
 import collections
 import configparser
 import contextlib
-import ctypes
 import json
 import os
 import pathlib
@@ -24,6 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / part) for part in ("support", "checker", "evidence")]
 import card  # noqa: E402
 import checker  # noqa: E402
+import processes  # noqa: E402
 from ports import free_port  # noqa: E402
 from result import Result  # noqa: E402
 
@@ -38,7 +38,6 @@ SANITIZER_WORDS = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime e
 
 
 _lock, _stopping, _started = threading.Lock(), threading.Event(), []
-_prctl, _PR_SET_PDEATHSIG = ctypes.CDLL(None).prctl, 1
 
 
 class Stopped(Exception):
@@ -54,20 +53,12 @@ class Failure(Exception):
         super().__init__(text)
 
 
-def _die_with(parent):
-    def ask():
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)  # it has died between the fork and the asking
-    return ask
-
-
 def begin(command, **how):
     """Starts a process that ends with us, or with the thread that started it; none any more after stop_all()."""
     with _lock:
         if _stopping.is_set():
             raise Stopped
-        process = subprocess.Popen([str(c) for c in command], preexec_fn=_die_with(os.getpid()), **how)
+        process = subprocess.Popen([str(c) for c in command], preexec_fn=processes.die_with(os.getpid()), **how)
         _started[:] = [p for p in _started if p.returncode is None] + [process]
     return process
 

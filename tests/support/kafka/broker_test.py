@@ -14,22 +14,10 @@ import unittest
 
 BROKER = pathlib.Path(__file__).resolve().parent / "broker"
 sys.path.insert(0, str(BROKER.parents[1]))
+import processes  # noqa: E402
 from patience import PATIENCE  # noqa: E402
 
 DEADLINE_S = 60 * PATIENCE
-
-
-def running(folder):
-    """The commands of processes that name the folder, but for the runner itself."""
-    out = []
-    for path in pathlib.Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue  # it has ended meanwhile
-        if any(str(folder) in word for word in words):
-            out.append(" ".join(words))
-    return out
 
 
 class Broker(unittest.TestCase):
@@ -65,7 +53,7 @@ class Broker(unittest.TestCase):
             process.send_signal(number)
         _, said = process.communicate(timeout=DEADLINE_S)
         self.assertEqual((process.returncode, said), (128 + number, ""))
-        self.until("what watches over it ends", lambda: running(self.folder) == [])
+        self.until("what watches over it ends", lambda: not processes.that_name(self.folder))
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def skip_without_a_broker(self, process):
@@ -78,7 +66,7 @@ class Broker(unittest.TestCase):
         self.until("it runs or has ended", lambda: begun or process.poll() is not None)
         self.skip_without_a_broker(process)
         self.assertEqual(begun, "begun\n")
-        self.assertIn("kafka.Kafka", "\n".join(running(self.folder)))
+        self.assertIn("kafka.Kafka", "\n".join(processes.that_name(self.folder).values()))
         self.ended(process, signal.SIGHUP)
 
     def test_while_its_command_begins(self):
