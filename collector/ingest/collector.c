@@ -12,6 +12,7 @@
 #include "vigia/record.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define TOPICS_USED                                                                                \
     (VG_TOPIC_BIT(VG_TOPIC_READINGS) | VG_TOPIC_BIT(VG_TOPIC_REJECTED) |                           \
@@ -253,29 +254,29 @@ bool vgi_collector_ready(void *state)
 }
 
 /* A rotated key file is read again; the rest of the configuration needs a restart. */
-void vgi_collector_reload(void *state, const void *conf)
+enum vg_err vgi_collector_reload(void *state, const void *conf, struct vg_error *err)
 {
     struct vgi_collector *c = state;
     const struct vgi_conf *fresh = conf;
-    struct vg_keys *keys = NULL;
-    struct vg_error err;
-
-    if (vg_keys_open(&fresh->keys, &keys, &err) != VG_OK) {
-        vg_program_locate(&err);
-        vg_log_error("reload-refused", "error=%s", VG_Q(err.text));
-        return;
-    }
-    struct vg_credential decoy;
     static const uint8_t nothing[VG_PSK_BYTES];
-    if (vg_keys_seal(keys, "-", 1, nothing, &decoy, &err) != VG_OK) {
+    struct vg_keys *keys = NULL;
+    struct vg_credential decoy;
+    enum vg_err rc = vg_keys_open(&fresh->keys, &keys, err);
+
+    if (rc == VG_OK) {
+        rc = vg_keys_seal(keys, "-", 1, nothing, &decoy, err);
+    }
+    if (rc != VG_OK) {
         vg_keys_close(keys);
-        vg_log_error("reload-refused", "error=%s", VG_Q(err.text));
-        return;
+        return rc;
+    }
+    if (strcmp(vg_keys_id(c->keys), vg_keys_id(keys)) != 0) {
+        vg_log_info("keys-changed", "kid=%s", vg_keys_id(keys));
     }
     vg_keys_close(c->keys);
     c->keys = keys;
     c->decoy = decoy;
-    vg_log_info("reloaded", "kid=%s", vg_keys_id(keys));
+    return VG_OK;
 }
 
 /* ---- end ---- */

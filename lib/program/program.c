@@ -169,6 +169,26 @@ static void tell_fixed(void *arg, const char *name)
     vg_log_warn("reload-needs-restart", "key=%s", VG_Q(name));
 }
 
+/* The fresh configuration, whose origins become ours, in place of the running one, unless the
+ * program refuses it. */
+static void take_over(struct run *run, struct vg_conf_origins *fresh)
+{
+    const struct vg_program *program = run->program;
+    struct vg_error err;
+    char reason[REASON_MAX];
+    vg_conf_keep_fixed(program->table, program->conf, run->fresh, tell_fixed, NULL);
+    if (program->reload(run->state, run->fresh, &err) != VG_OK) {
+        vg_conf_locate(fresh, &err);
+        vg_conf_origins_free(fresh);
+        vg_log_error("reload-refused", "reason=%s", quoted(&err, reason));
+        return;
+    }
+    vg_conf_origins_free(origins);
+    origins = fresh;
+    memcpy(program->conf, run->fresh, program->table->object_size);
+    vg_log_info("reloaded", "");
+}
+
 static void reload(struct run *run)
 {
     const struct vg_program *program = run->program;
@@ -188,12 +208,7 @@ static void reload(struct run *run)
     if (vgi_configure(program, run->args, run->fresh, &usage, &fresh, &err) != VG_OK) {
         vg_log_error("reload-failed", "reason=%s", quoted(&err, reason));
     } else {
-        vg_conf_origins_free(origins);
-        origins = fresh;
-        vg_conf_keep_fixed(program->table, program->conf, run->fresh, tell_fixed, NULL);
-        program->reload(run->state, run->fresh);
-        memcpy(program->conf, run->fresh, program->table->object_size);
-        vg_log_info("reloaded", "");
+        take_over(run, fresh);
     }
     if (run->told_ready) {
         vgi_notify("READY=1");

@@ -514,6 +514,30 @@ class Devices(unittest.TestCase):
         self.assertEqual(house.metric("sessions_opened_total"), 1)
         self.assertEqual(len(house.readings()), 2)
 
+    def test_a_reload_has_one_outcome_and_a_key_file_that_is_refused_leaves_the_former_one(self):
+        house = self.house()
+        told = lambda what: [line for line in house.lines().splitlines() if f"msg={what}" in line]
+
+        def reload(outcome, times):
+            house.collector.send_signal(signal.SIGHUP)
+            until(f"{outcome}, {times} times", lambda: len(told(outcome)) == times)
+
+        reload("reloaded", 1)
+        self.assertEqual(told("keys-changed"), [])
+        with open(house.kek, "rb") as f:
+            former = f.read()
+        with open(house.kek, "ab") as f:
+            f.write(b"x")
+        reload("reload-refused", 1)
+        self.assertIn(house.kek, told("reload-refused")[0])
+        self.assertEqual(house.client("pi-1").post(SMOKE)[0], "2.04")
+        with open(house.kek, "wb") as f:
+            f.write(former[::-1])
+        reload("reloaded", 2)
+        self.assertEqual(len(told("keys-changed")), 1)
+        self.assertEqual(house.client("pi-1").post(SMOKE)[0], "none")
+        self.assertEqual((len(told("reload-refused")), len(told("reloaded"))), (1, 2))
+
     def test_more_sensors_for_a_device_leave_its_session_alone(self):
         house = self.house()
         client = house.client("pi-1")

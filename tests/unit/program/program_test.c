@@ -143,6 +143,16 @@ static int finish(struct child *c)
     return WEXITSTATUS(status);
 }
 
+/* Lines of the log that hold `text`. */
+static int count_of(const char *text)
+{
+    int n = 0;
+    for (const char *at = strstr(err, text); at != NULL; at = strstr(at + 1, text)) {
+        n++;
+    }
+    return n;
+}
+
 #define RUN(...)                                                                                   \
     (running_child = start((const char *const[]){__VA_ARGS__, NULL}), finish(&running_child))
 static struct child running_child;
@@ -320,6 +330,29 @@ static void a_hup_reloads_what_may_be_reloaded(void **state)
     assert_int_equal(kill(c.pid, SIGTERM), 0);
     assert_int_equal(finish(&c), 0);
     assert_non_null(strstr(err, "msg=reload-needs-restart key=sample.fixed\n"));
+    assert_int_equal(count_of("msg=reloaded"), 2);
+    assert_int_equal(count_of("msg=reload-refused"), 0);
+}
+
+static void a_reload_that_the_program_refuses_is_one_line_and_changes_nothing(void **state)
+{
+    (void)state;
+    write_config("[sample]\nrequired = x\ncount = 4\n");
+    const char *const args[] = {"--config", "a.ini", NULL};
+    struct child c = start(args);
+    wait_for(&c, "start\n");
+    write_config("[sample]\nrequired = x\ncount = 9\n");
+    assert_int_equal(kill(c.pid, SIGHUP), 0);
+    wait_for(&c, "reload refused\n");
+    write_config("[sample]\nrequired = x\ncount = 5\n");
+    assert_int_equal(kill(c.pid, SIGHUP), 0);
+    wait_for(&c, "reload 4 5 a\n");
+    assert_int_equal(kill(c.pid, SIGTERM), 0);
+    assert_int_equal(finish(&c), 0);
+    assert_non_null(strstr(err, "level=error prog=vigia-sample msg=reload-refused "
+                                "reason=\"a.ini:3: sample.count: 9 cannot be had now\"\n"));
+    assert_int_equal(count_of("msg=reload-refused"), 1);
+    assert_int_equal(count_of("msg=reloaded"), 1);
 }
 
 /* --- the page --- */
@@ -531,6 +564,7 @@ int main(void)
         cmocka_unit_test(a_term_drains_stops_and_exits_0),
         cmocka_unit_test(a_second_signal_ends_a_drain_at_once),
         cmocka_unit_test(a_hup_reloads_what_may_be_reloaded),
+        cmocka_unit_test(a_reload_that_the_program_refuses_is_one_line_and_changes_nothing),
         cmocka_unit_test(a_reload_that_is_refused_leaves_the_running_configuration),
         cmocka_unit_test(the_page_answers_metrics_and_health),
         cmocka_unit_test(a_port_in_use_is_one_clear_line_and_nothing_starts),

@@ -84,11 +84,16 @@ static bool ready(void *state)
     return c->ready_file[0] == '\0' || access(c->ready_file, F_OK) == 0;
 }
 
-static void reload(void *state, const void *arg)
+static enum vg_err reload(void *state, const void *arg, struct vg_error *err)
 {
     const struct sample_conf *old = state, *fresh = arg;
+    if (fresh->count == 9) {
+        say("reload refused");
+        return vg_fail(err, VG_E_INVALID, "sample.count: 9 cannot be had now");
+    }
     printf("reload %d %d %s\n", (int)old->count, (int)fresh->count, fresh->fixed);
     fflush(stdout);
+    return VG_OK;
 }
 
 static void drain(void *state)

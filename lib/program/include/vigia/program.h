@@ -68,8 +68,9 @@ struct vg_program {
     enum vg_err (*start)(struct vg_loop *loop, void *conf, void **state, struct vg_error *err);
     bool (*ready)(void *state); /* for READY=1 and /readyz; NULL: as soon as start returned */
     /* New configuration, already checked; program->conf still holds the old one during the call.
-     * Items that are not `reloadable` have kept their running values. NULL: not reloadable. */
-    void (*reload)(void *state, const void *conf);
+     * Items that are not `reloadable` have kept their running values. A failure has changed nothing;
+     * the outcome is logged by the caller. NULL: not reloadable. */
+    enum vg_err (*reload)(void *state, const void *conf, struct vg_error *err);
     /* Begins the drain; the program calls vg_loop_stop when done. NULL: nothing to drain. */
     void (*drain)(void *state);
     void (*stop)(void *state); /* frees everything, in reverse order of start */
