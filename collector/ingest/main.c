@@ -40,6 +40,7 @@ int main(int argc, char **argv)
         .start = vgi_collector_start,
         .ready = vgi_collector_ready,
         .reload = vgi_collector_reload,
+        .reloads = "Read the key files again, where they are.",
         .drain = vgi_collector_drain,
         .stop = vgi_collector_stop,
     };

@@ -191,6 +191,9 @@ void vgi_print_help(const struct vg_program *program, FILE *to)
         program->default_config == NULL ? "" : " ",
         program->default_config == NULL ? "" : program->default_config);
     vg_conf_help(program->table, to);
+    fprintf(to, "\nSIGHUP: %s\n",
+            program->reload == NULL ? "Refused. Restart the program to change its configuration."
+                                    : program->reloads);
     fputs("\nExit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.\n", to);
 }
 
@@ -216,6 +219,21 @@ static void manual_option(FILE *to, const char *name, const char *value, const c
     fputs("\n\n", to);
 }
 
+static void manual_hup(const struct vg_program *program, FILE *to)
+{
+    if (program->reload == NULL) {
+        fputs("Refused with the log line _reload-refused_; the program goes on as before. Restart "
+              "it to change its configuration.\n\n",
+              to);
+        return;
+    }
+    manual_text(to, program->reloads);
+    fputs(" Any other change of the configuration is told (_reload-needs-restart_) and waits for a "
+          "restart. What is not accepted is told (_reload-failed_, _reload-refused_), and "
+          "everything stays as it was.\n\n",
+          to);
+}
+
 void vgi_print_manual(const struct vg_program *program, FILE *to)
 {
     fprintf(to, "%s(8)\n\n# NAME\n\n%s - ", program->name, program->name);
@@ -236,10 +254,10 @@ void vgi_print_manual(const struct vg_program *program, FILE *to)
     vg_conf_manual(program->table, to);
     fputs("# SIGNALS\n\n"
           "*SIGTERM*, *SIGINT*\n\tFinish what was begun, then exit. A second one ends at once.\n\n"
-          "*SIGHUP*\n\tRead the configuration again. Keys marked reloadable take effect; a change "
-          "of any other is "
-          "told and waits for a restart.\n\n"
-          "# EXIT STATUS\n\n"
+          "*SIGHUP*\n\t",
+          to);
+    manual_hup(program, to);
+    fputs("# EXIT STATUS\n\n"
           "*0*\n\tDone.\n\n*1*\n\tFailed; the last line of the log says why.\n\n"
           "*2*\n\tThe command line is wrong.\n\n"
           "*78*\n\tThe configuration is wrong; one line names file, line and key, what was found "

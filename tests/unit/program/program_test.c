@@ -127,6 +127,16 @@ static void read_err(void)
     fclose(f);
 }
 
+static void wait_for_log(const char *text)
+{
+    const struct vg_clock *clock = vg_clock_system();
+    struct vg_mono until = vg_mono_add_ms(vg_now_mono(clock), DEADLINE_MS);
+    do {
+        read_err();
+        assert_true(vg_mono_diff_ms(until, vg_now_mono(clock)) > 0);
+    } while (strstr(err, text) == NULL);
+}
+
 /* Waits for its end, collects what it wrote, returns its exit code. */
 static int finish(struct child *c)
 {
@@ -232,6 +242,30 @@ static void a_wrong_configuration_exits_78_with_file_line_and_key(void **state)
     assert_string_equal(err, "no configuration file: sample.required: missing, accepted: text of "
                              "at most 31 bytes\n");
     assert_string_equal(out, "");
+}
+
+static void help_and_manual_say_what_a_hup_does(void **state)
+{
+    (void)state;
+    assert_int_equal(RUN("--help"), 0);
+    assert_non_null(strstr(out, "\nSIGHUP: Keys marked reloadable take effect.\n"));
+    assert_int_equal(RUN("--manual"), 0);
+    assert_non_null(strstr(out, "\n*SIGHUP*\n\tKeys marked reloadable take effect. Any other"));
+
+    setenv("SAMPLE_WITHOUT_RELOAD", "1", 1);
+    assert_int_equal(RUN("--help"), 0);
+    assert_non_null(strstr(out, "\nSIGHUP: Refused. "));
+    assert_int_equal(RUN("--manual"), 0);
+    assert_non_null(strstr(out, "\n*SIGHUP*\n\tRefused with the log line _reload-refused_"));
+    const char *const args[] = {"--set", "sample.required=x", NULL};
+    struct child c = start(args);
+    unsetenv("SAMPLE_WITHOUT_RELOAD");
+    wait_for(&c, "start\n");
+    assert_int_equal(kill(c.pid, SIGHUP), 0);
+    wait_for_log("msg=reload-refused reason=\"this program cannot reload\"\n");
+    assert_int_equal(kill(c.pid, SIGTERM), 0);
+    assert_int_equal(finish(&c), 0);
+    assert_string_equal(out, "start\ndrain\nstop\n");
 }
 
 static void a_right_configuration_is_checked_in_silence(void **state)
@@ -534,13 +568,8 @@ static void a_reload_that_is_refused_leaves_the_running_configuration(void **sta
     wait_for(&c, "start\n");
     write_config("[sample]\nrequired = x\ncount = 99\n");
     assert_int_equal(kill(c.pid, SIGHUP), 0);
-    const struct vg_clock *clock = vg_clock_system();
-    struct vg_mono until = vg_mono_add_ms(vg_now_mono(clock), DEADLINE_MS);
-    do {
-        read_err();
-        assert_true(vg_mono_diff_ms(until, vg_now_mono(clock)) > 0);
-    } while (strstr(err, "msg=reload-failed reason=\"a.ini:3: sample.count: '99', accepted: 1 to "
-                         "10 things\"\n") == NULL);
+    wait_for_log("msg=reload-failed reason=\"a.ini:3: sample.count: '99', accepted: 1 to 10 "
+                 "things\"\n");
     write_config("[sample]\nrequired = x\ncount = 5\n");
     assert_int_equal(kill(c.pid, SIGHUP), 0);
     wait_for(&c, "reload 4 5 a\n");
@@ -554,6 +583,7 @@ int main(void)
         cmocka_unit_test(help_prints_options_and_keys),
         cmocka_unit_test(version_prints_one_line),
         cmocka_unit_test(the_manual_is_a_page_of_section_8),
+        cmocka_unit_test(help_and_manual_say_what_a_hup_does),
         cmocka_unit_test(a_wrong_command_line_exits_2_with_one_line),
         cmocka_unit_test(a_wrong_configuration_exits_78_with_file_line_and_key),
         cmocka_unit_test(a_right_configuration_is_checked_in_silence),

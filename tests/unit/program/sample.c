@@ -147,7 +147,7 @@ static const struct vg_program_option options[] = {
 
 int main(int argc, char **argv)
 {
-    static const struct vg_program program = {
+    const struct vg_program program = {
         .name = "vigia-sample",
         .summary = "a program for tests",
         .manual = "# DESCRIPTION\n\nDoes nothing, *well*.",
@@ -159,7 +159,8 @@ int main(int argc, char **argv)
         .instead = instead,
         .start = start,
         .ready = ready,
-        .reload = reload,
+        .reload = getenv("SAMPLE_WITHOUT_RELOAD") == NULL ? reload : NULL,
+        .reloads = "Keys marked reloadable take effect.",
         .drain = drain,
         .stop = stop,
         .options = options,

@@ -8,11 +8,11 @@
  * --log-level LEVEL --log-format logfmt|json --manual (prints the manual page source, scdoc).
  * Exit codes: vigia/err.h. A wrong configuration is one line on standard error: file:line:
  * section.key: found, accepted. SIGTERM and SIGINT drain; a second one ends at once with exit
- * code 1. SIGHUP reloads; a new configuration that is not accepted is told and the running one
- * stays. SIGPIPE is ignored. sd_notify(3) protocol: READY=1, STOPPING=1, RELOADING=1, and
- * WATCHDOG=1 at half of $WATCHDOG_USEC from the loop, so that a stuck loop is restarted. The
- * signals are blocked before start(), so threads made there inherit that and the loop alone
- * receives them. */
+ * code 1. SIGHUP reloads in a program that can; a new configuration that is not accepted is told
+ * and the running one stays. SIGPIPE is ignored. sd_notify(3) protocol: READY=1, STOPPING=1,
+ * RELOADING=1, and WATCHDOG=1 at half of $WATCHDOG_USEC from the loop, so that a stuck loop is
+ * restarted. The signals are blocked before start(), so threads made there inherit that and the
+ * loop alone receives them. */
 #ifndef VIGIA_PROGRAM_H
 #define VIGIA_PROGRAM_H
 
@@ -71,6 +71,8 @@ struct vg_program {
      * Items that are not `reloadable` have kept their running values. A failure has changed nothing;
      * the outcome is logged by the caller. NULL: not reloadable. */
     enum vg_err (*reload)(void *state, const void *conf, struct vg_error *err);
+    const char *reloads; /* with `reload`: what SIGHUP does, a sentence for --help and the manual:
+                            "Read the key files again." */
     /* Begins the drain; the program calls vg_loop_stop when done. NULL: nothing to drain. */
     void (*drain)(void *state);
     void (*stop)(void *state); /* frees everything, in reverse order of start */
