@@ -83,8 +83,8 @@ const struct cli_command cli_commands[] = {
      "Its live sessions end within 5 seconds. The entry stays, so that the name cannot be taken "
      "again.",
      true, cli_device_revoke},
-    {"device remove", "NAME", 1, 1, NULL, 0, "delete a device's entry", NULL, true,
-     cli_device_remove},
+    {"device remove", "NAME", 1, 1, NULL, 0, "delete a device's entry",
+     "Also one that cannot be read, and says so.", true, cli_device_remove},
     {"topic list", "", 0, 0, NULL, 0, "list the topics with their sizes", NULL, true,
      cli_topic_list},
     {"topic describe", "TOPIC", 1, 1, NULL, 0, "show the settings of a topic", NULL, true,

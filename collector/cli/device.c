@@ -2,6 +2,7 @@
  * with. */
 #include "cli_log.h"
 
+#include "vigia/dlog_admin.h"
 #include "vigia/file.h"
 #include "vigia/random.h"
 
@@ -9,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PROVISION_MAX   4096
-#define COLLECTOR_MAX   1024
-#define DEFAULT_PERIOD  "60s"
-#define DEFAULT_ADDRESS "127.0.0.1:5684"
+#define PROVISION_MAX 4096
+#define COLLECTOR_MAX 1024
+/* Room for the newest entry of every device while one that cannot be read is looked for. */
+#define ENTRIES_BYTES_MAX ((size_t)1 << 30)
+#define DEFAULT_PERIOD    "60s"
+#define DEFAULT_ADDRESS   "127.0.0.1:5684"
 
 static const struct cli_column columns[] = {
     {"device", "DEVICE"}, {"state", "STATE"},     {"class", "CLASS"},
@@ -74,6 +77,11 @@ int cli_device_list(struct cli *cli)
     return exit_code;
 }
 
+static int no_device(const struct cli *cli)
+{
+    return cli_fail(cli, "no device '%s': vigia device list tells which there are", cli->args[0]);
+}
+
 /* The entry of args[0] as a copy that may be changed; or *out stays NULL, the reason is told and
  * the exit code returned. */
 static int find_copy(struct cli *cli, struct vg_device **out)
@@ -87,8 +95,7 @@ static int find_copy(struct cli *cli, struct vg_device **out)
     }
     found = vg_devices_find(table, vg_span_str(cli->args[0]));
     if (found == NULL) {
-        exit_code =
-            cli_fail(cli, "no device '%s': vigia device list tells which there are", cli->args[0]);
+        exit_code = no_device(cli);
     } else {
         *out = vg_device_new();
         if (*out == NULL) {
@@ -340,20 +347,63 @@ int cli_device_revoke(struct cli *cli)
     return exit_code;
 }
 
+struct wanted {
+    struct vg_span name;
+    bool found;
+};
+
+static void on_entry(void *arg, int32_t partition, struct vg_span key, struct vg_span value)
+{
+    struct wanted *wanted = arg;
+
+    (void)partition;
+    if (value.len > 0 && vg_span_eq(key, wanted->name)) {
+        wanted->found = true;
+    }
+}
+
+/* Whether `devices` has something under the name, readable or not. */
+static enum vg_err find_any(struct cli *cli, const char *name, bool *found, struct vg_error *err)
+{
+    const struct vg_dlog_latest_limits limits = {CLI_LOG_WAIT_MS, ENTRIES_BYTES_MAX};
+    struct wanted wanted = {.name = vg_span_str(name)};
+    enum vg_err code = vg_dlog_latest(cli->log, VG_TOPIC_DEVICES, &limits, on_entry, &wanted, err);
+
+    if (code == VG_OK) {
+        *found = wanted.found;
+    }
+    return code;
+}
+
+/* An entry that cannot be read is in no table, and may go all the same. */
 int cli_device_remove(struct cli *cli)
 {
-    struct vg_device *device = NULL;
+    const char *name = cli->args[0];
+    struct vg_devices *table = NULL;
     struct vg_error err = {0};
-    int exit_code = find_copy(cli, &device);
-    enum vg_err code;
+    enum vg_err code = VG_OK;
+    bool readable, found;
+    int exit_code = cli_devices(cli, &table);
 
-    if (exit_code == VG_EXIT_OK) {
-        code = cli_put(cli, VG_TOPIC_DEVICES, vg_span_str(device->name), vg_span(NULL, 0), &err);
-        exit_code = code == VG_OK ? VG_EXIT_OK : cli_fail_err(cli, code, &err);
+    if (exit_code != VG_EXIT_OK) {
+        return exit_code;
     }
-    if (exit_code == VG_EXIT_OK) {
-        (void)fprintf(stderr, "vigia: device '%s' is removed\n", device->name);
+    readable = vg_devices_find(table, vg_span_str(name)) != NULL;
+    found = readable;
+    if (!readable && vg_devices_refused(table) > 0) {
+        code = find_any(cli, name, &found, &err);
     }
-    free(device);
-    return exit_code;
+    vg_devices_free(table);
+    if (code == VG_OK && !found) {
+        return no_device(cli);
+    }
+    if (code == VG_OK) {
+        code = cli_put(cli, VG_TOPIC_DEVICES, vg_span_str(name), vg_span(NULL, 0), &err);
+    }
+    if (code != VG_OK) {
+        return cli_fail_err(cli, code, &err);
+    }
+    (void)fprintf(stderr, "vigia: device '%s' is removed%s\n", name,
+                  readable ? "" : "; its entry could not be read");
+    return VG_EXIT_OK;
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """The command line on an embedded log: what it prints, what it refuses, and that nothing stored is touched by a refusal."""
+import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import socket
+import sqlite3
 import stat
 import subprocess
 import tempfile
@@ -104,6 +106,26 @@ class Site(unittest.TestCase):
         self.assertIn("revoked", self.vigia("device", "rotate", "pi-1", expect=1))
         self.vigia("device", "remove", "pi-1")
         self.assertEqual(self.vigia("device", "list"), "")
+
+    def test_a_device_whose_entry_cannot_be_read_can_be_removed(self):
+        for name in ("pi-1", "pi-2", "pi-3", "pi-4"):
+            self.add(name)
+        with contextlib.closing(sqlite3.connect(self.site / "log.db")) as db, db:
+            (topic,), = db.execute("select id from topic where name = 'vigia.devices'")
+            entry = lambda name, value: self.assertEqual(
+                db.execute(f"update r{topic} set value = ? where key = ?", (value, name)).rowcount, 1)
+            (other,), = db.execute(f"select value from r{topic} where key = ?", (b"pi-4",))
+            entry(b"pi-1", b'{"frob":1}')
+            entry(b"pi-2", other)  # an entry of pi-4
+            entry(b"pi-3", b"\xff\x00{")
+        for name in ("pi-1", "pi-2", "pi-3"):
+            self.assertIn(f"no device '{name}'", self.vigia("device", "show", name, expect=1))
+            code, out, err = run("--config", self.site / "vigia.ini", "device", "remove", name)
+            self.assertEqual((code, out, err), (0, "", f"vigia: device '{name}' is removed; its entry could not be read\n"))
+            self.assertIn(f"no device '{name}'", self.vigia("device", "remove", name, expect=1))
+        self.assertEqual(self.vigia("topic", "count", "devices"), "1\n")
+        self.assertEqual(json.loads(self.vigia("device", "list", "--json"))["device"], "pi-4")
+        self.add("pi-1")
 
     def test_a_device_that_is_refused_changes_nothing(self):
         self.add()
