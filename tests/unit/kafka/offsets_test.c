@@ -3,12 +3,14 @@
 #include "../../../collector/log/kafka_processor.h"
 #include "mock.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
-#define FETCH         1 /* API keys of Kafka's protocol */
-#define LIST_OFFSETS  2
-#define GROUP         "copy"
-#define UNKNOWN_GROUP "nobody"
+#define FETCH                   1 /* API keys of Kafka's protocol */
+#define LIST_OFFSETS            2
+#define OFFSET_FOR_LEADER_EPOCH 23
+#define GROUP                   "copy"
+#define UNKNOWN_GROUP           "nobody"
 
 static int setup(void **state)
 {
@@ -58,6 +60,35 @@ static void a_leader_of_a_higher_epoch_is_found_at_once(void **state)
     assert_int_equal(end, 0);
 }
 
+/* How many of the client's locks this thread holds, and held at most when it asked for a leader. */
+static _Thread_local int locks_held;
+static atomic_int leader_queries, locks_in_queries;
+
+int __real_mtx_lock(void *lock);
+int __wrap_mtx_lock(void *lock);
+int __wrap_mtx_lock(void *lock)
+{
+    locks_held++;
+    return __real_mtx_lock(lock);
+}
+
+int __real_mtx_unlock(void *lock);
+int __wrap_mtx_unlock(void *lock);
+int __wrap_mtx_unlock(void *lock)
+{
+    locks_held--;
+    return __real_mtx_unlock(lock);
+}
+
+void __real_rd_kafka_topic_leader_query0(rd_kafka_t *rk, void *topic, int lock, int force);
+void __wrap_rd_kafka_topic_leader_query0(rd_kafka_t *rk, void *topic, int lock, int force);
+void __wrap_rd_kafka_topic_leader_query0(rd_kafka_t *rk, void *topic, int lock, int force)
+{
+    atomic_fetch_add(&locks_in_queries, locks_held);
+    atomic_fetch_add(&leader_queries, 1);
+    __real_rd_kafka_topic_leader_query0(rk, topic, lock, force);
+}
+
 static struct vgi_kafka_processor *open_active(struct mock *m)
 {
     struct vg_error err;
@@ -76,6 +107,37 @@ static struct vgi_kafka_processor *open_active(struct mock *m)
         ok(vgi_kafka_poll(p, 100, &r, 1, &n, &err), &err);
     }
     return p;
+}
+
+static void read_one(struct vgi_kafka_processor *p)
+{
+    struct vg_error err;
+    struct vg_dlog_record r;
+    size_t n = 0;
+    const int64_t until = vgi_now_ms() + DEADLINE_MS;
+    while (n == 0) {
+        assert_true(vgi_now_ms() < until);
+        ok(vgi_kafka_poll(p, 100, &r, 1, &n, &err), &err);
+    }
+}
+
+/* Asking takes the client's lock, which a broker's thread that ends holds while it waits for the
+ * partition's (cross/patches/librdkafka, 0003). */
+static void a_leader_is_looked_for_without_holding_a_lock(void **state)
+{
+    struct mock *m = *state;
+    struct vgi_kafka_processor *p = open_active(m);
+    mock_append(m, TOPIC);
+    read_one(p);
+    rd_kafka_mock_push_request_errors(m->cluster, OFFSET_FOR_LEADER_EPOCH, 1,
+                                      RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH);
+    assert_int_equal(rd_kafka_mock_partition_set_leader(m->cluster, TOPIC, 0, 1),
+                     RD_KAFKA_RESP_ERR_NO_ERROR);
+    mock_append(m, TOPIC);
+    read_one(p);
+    assert_true(atomic_load(&leader_queries) > 0);
+    assert_int_equal(atomic_load(&locks_in_queries), 0);
+    vgi_kafka_processor_close(p);
 }
 
 /* While a leader changes, the client may give up a place that is in the log. */
@@ -131,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(offsets_that_no_broker_told_are_asked_for_again),
         TEST(a_leader_of_a_higher_epoch_is_found_at_once),
+        TEST(a_leader_is_looked_for_without_holding_a_lock),
         TEST(a_lost_place_that_the_log_holds_asks_for_a_new_start),
         TEST(a_group_without_positions_is_not_found),
     };
