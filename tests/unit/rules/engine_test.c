@@ -384,6 +384,52 @@ static void an_engine_that_is_a_little_ahead_stays_as_it_is(void **unused)
     vg_alarm_engine_free(e);
 }
 
+/* Each time by what was ahead then; what was not is left alone. */
+static void a_clock_that_is_set_back_again_before_it_is_stored_stores_each_state_once(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    struct vg_alarm_engine *e = engine(&conf, 4, &told), *log = engine(&conf, 4, &told);
+    read_one(e, "attic", VG_HAS_SMOKE, 1000);
+    read_one(e, "hall", VG_HAS_SMOKE, 90000);
+    restore_into(e, log);
+    assert_int_equal(vg_alarm_engine_set_back(e, 5000, 60000), 2); /* the clock, the hall */
+    assert_int_equal(vg_alarm_engine_set_back(e, 2000, 2000), 2);
+    assert_int_equal(vg_alarm_engine_dirty(e), 1);
+    assert_int_equal(vg_alarm_engine_advance(e, 2000, SIZE_MAX), 1);
+    assert_int_equal(vg_alarm_engine_dirty(e), 2);
+    vg_alarm_engine_free(e);
+    vg_alarm_engine_free(log);
+}
+
+/* A state of the collectors without the partition's clock, as any writer may leave it. */
+static void collectors_heard_of_ahead_are_set_back_without_a_clock(void **unused)
+{
+    struct vg_rules_conf conf;
+    struct told told = {0};
+    struct vg_error err;
+    (void)unused;
+    vg_rules_conf_default(&conf);
+    conf.supervision = true;
+    struct vg_alarm_engine *e = engine(&conf, 4, &told);
+    assert_int_equal(vg_alarm_engine_restore(e,
+                                             VG_SPAN("{\"v\":1,\"sensor\":\"collectors/0\","
+                                                     "\"device\":\"\",\"seen_ms\":900000000}"),
+                                             &err),
+                     VG_OK);
+    vg_alarm_engine_restored(e);
+    assert_int_equal(vg_alarm_engine_clock(e), VG_LONG_AGO_MS);
+    assert_int_equal(vg_alarm_engine_set_back(e, 1000, 0), 1);
+    vg_alarm_engine_advance(e, 1000 + conf.heartbeat_ms - 1, SIZE_MAX);
+    assert_int_equal(told.count, 0);
+    vg_alarm_engine_advance(e, 1000 + conf.heartbeat_ms, SIZE_MAX);
+    assert_int_equal(told.count, 1);
+    assert_int_equal(told.type, VG_ALARM_COLLECTOR);
+    vg_alarm_engine_free(e);
+}
+
 static void deadlines_are_told_in_portions(void **unused)
 {
     struct vg_rules_conf conf;
@@ -495,6 +541,8 @@ int main(void)
         cmocka_unit_test(an_engine_whose_clock_was_ahead_supervises_from_now_on),
         cmocka_unit_test(an_ok_and_stores_ahead_suppress_no_alarm_of_a_backlog),
         cmocka_unit_test(an_engine_that_is_a_little_ahead_stays_as_it_is),
+        cmocka_unit_test(a_clock_that_is_set_back_again_before_it_is_stored_stores_each_state_once),
+        cmocka_unit_test(collectors_heard_of_ahead_are_set_back_without_a_clock),
         cmocka_unit_test(deadlines_are_told_in_portions),
         cmocka_unit_test(changes_of_periods_are_taken_in_portions),
         cmocka_unit_test(an_engine_of_impossible_size_is_refused),
