@@ -67,7 +67,9 @@ const struct cli_command cli_commands[] = {
     {"init", "", 0, 0, OPTIONS(init_options), "make topics, key file and configuration of a site",
      "Writes log.ini, collector.ini, alarm.ini, vigia.ini, edge.ini and vigia.key into the folder "
      "and creates the topics of the log that --log "
-     "names (default: an SQLite file beside them). What exists is kept as it is and checked.",
+     "names (default: an SQLite file beside them). What exists is kept as it is and checked. "
+     "Topics "
+     "of Kafka that a log.ini which is there contradicts are not made: it is changed first.",
      false, cli_init},
     {"device add", "NAME", 1, 1, OPTIONS(device_add_options),
      "enter a device and write its provisioning file",

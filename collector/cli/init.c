@@ -113,6 +113,57 @@ static int choose_log(struct site *site)
     return take_numbers(cli);
 }
 
+/* A log.ini that is there is kept, and every program goes by it: topics of Kafka that differ from
+ * it would be refused by all of them, and partitions are fixed for ever. */
+static int check_kept_log(struct site *site, const char *path)
+{
+    struct cli *cli = site->cli;
+    const struct vg_conf_sources from = {.file = path, .allow_missing = true};
+    const struct vg_dlog_conf *ours = &cli->conf.log;
+    struct cli_conf kept = {0};
+    struct vg_conf_origins *origins = NULL;
+    struct vg_error err = {0};
+    char place[VG_CONF_PLACE_MAX];
+    enum vg_err code = vg_conf_load_traced(&cli_conf_table, &from, &kept, &origins, &err);
+    int exit_code = code == VG_OK ? VG_EXIT_OK : cli_fail_err(cli, code, &err);
+    const struct {
+        const char *key;
+        int64_t kept, ours;
+    } numbers[] = {{"log.partitions", kept.log.partitions, ours->partitions},
+                   {"log.replication", kept.log.replication, ours->replication},
+                   {"log.min_insync", kept.log.min_insync, ours->min_insync}};
+    bool same = code == VG_OK && strcmp(kept.log.url, ours->url) == 0 &&
+                strcmp(kept.log.prefix, ours->prefix) == 0;
+
+    for (size_t i = 0; same && exit_code == VG_EXIT_OK && i < sizeof(numbers) / sizeof(numbers[0]);
+         i++) {
+        if (numbers[i].kept != numbers[i].ours) {
+            (void)vg_conf_where(origins, numbers[i].key, place);
+            (void)cli_fail(cli,
+                           "%s: %s: %lld, the topics would have %lld: no program would take them; "
+                           "nothing was made",
+                           place, numbers[i].key, (long long)numbers[i].kept,
+                           (long long)numbers[i].ours);
+            exit_code = VG_EXIT_CONFIG;
+        }
+    }
+    vg_conf_origins_free(origins);
+    return exit_code;
+}
+
+static int check_kept(struct site *site)
+{
+    char path[PATH_MAX];
+
+    if (strncmp(site->cli->conf.log.url, "kafka:", 6) != 0) {
+        return VG_EXIT_OK;
+    }
+    if (!site_path(site, "log.ini", path)) {
+        return cli_fail(site->cli, "log.ini: the path is too long");
+    }
+    return access(path, F_OK) == 0 ? check_kept_log(site, path) : VG_EXIT_OK;
+}
+
 static int write_log_ini(struct site *site)
 {
     const struct vg_dlog_conf *log = &site->cli->conf.log;
@@ -200,6 +251,9 @@ int cli_init(struct cli *cli)
     exit_code = open_site(&site);
     if (exit_code == VG_EXIT_OK) {
         exit_code = choose_log(&site);
+    }
+    if (exit_code == VG_EXIT_OK) {
+        exit_code = check_kept(&site);
     }
     if (exit_code == VG_EXIT_OK) {
         exit_code = make_topics(&site);

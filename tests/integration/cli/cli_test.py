@@ -66,6 +66,33 @@ class Site(unittest.TestCase):
         self.assertEqual(run("init", "--dir", new, "--log", "mysql:x")[0], 78)
         self.assertTrue(new.exists())
 
+    def test_init_makes_no_topics_that_a_kept_log_ini_contradicts(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            url = f"kafka:127.0.0.1:{s.getsockname()[1]}"  # nobody answers there
+        ini = self.site / "log.ini"
+        ini.write_text(f"[log]\nurl = {url}\npartitions = 4\nreplication = 3\nmin_insync = 1\n")
+        (self.site / "edge.ini").unlink()
+        config = ("--config", self.site / "vigia.ini")
+        for words, says in (((*config, "init", "--partitions", "12"), f"{ini}:3: log.partitions: 4, the topics would have 12"),
+                            ((*config, "init", "--replication", "2"), f"{ini}:4: log.replication: 3, the topics would have 2"),
+                            ((*config, "--set", "log.min_insync=2", "init"), f"{ini}:5: log.min_insync: 1, the topics would have 2"),
+                            (("--log", url, "init"), f"{ini}:3: log.partitions: 4, the topics would have 6")):
+            code, out, err = run(*words, "--dir", self.site)
+            self.assertEqual((code, out, err.count("\n")), (78, "", 1), err)
+            self.assertIn(says, err)
+        # What agrees goes to the broker; another log is none of log.ini's.
+        for words, expect, says in (((*config, "init", "--partitions", "4", "--replication", "3"), 1, "no broker answers"),
+                                    (("--log", "kafka:127.0.0.1:0", "init"), 78, "--log: log.url")):
+            code, out, err = run(*words, "--dir", self.site)
+            self.assertEqual((code, out), (expect, ""), err)
+            self.assertIn(says, err)
+        self.assertFalse((self.site / "edge.ini").exists())
+        ini.write_text("[log]\nfrob = 1\n")
+        code, out, err = run("--log", url, "init", "--dir", self.site)
+        self.assertEqual((code, out, err.count("\n")), (78, "", 1), err)
+        self.assertIn(f"{ini}:2: log.frob", err)
+
     def test_every_file_that_init_writes_is_accepted_by_its_program(self):
         self.add()
         for program, more in (("vigia-collector", ()), ("vigia-alarm", ()),
