@@ -17,6 +17,18 @@
 
 struct vgi_agent;
 
+/* A total, as far as the log has told it. */
+struct vgi_told {
+    uint64_t total;
+    struct vg_mono next; /* not told again before */
+};
+
+struct vgi_bounds {
+    bool full; /* the last line of the two says so */
+    struct vgi_told fulls, damaged_rows;
+    uint64_t files, rows; /* damaged and told */
+};
+
 struct vgi_feeder {
     struct vgi_agent *agent;
     const struct vgi_source_conf *conf;
@@ -46,6 +58,7 @@ struct vgi_agent {
     bool unanswered_fetch[VG_UPLINK_LANES];
     vg_timer_id tick, end;
     struct vgi_keeper keeper;
+    struct vgi_bounds bounds;
     struct vgi_feeder feeders[VGI_SOURCES_MAX];
     size_t feeder_count;
     struct vg_sample samples[VGI_SAMPLES_MAX];
@@ -66,6 +79,9 @@ enum vg_err vgi_relay_open_buffer(struct vgi_agent *a, struct vg_error *err);
 enum vg_err vgi_relay_open_uplink(struct vgi_agent *a, struct vg_error *err);
 void vgi_relay_tick(struct vgi_agent *a);
 void vgi_relay_close(struct vgi_agent *a);
+
+/* bounds.c: after the buffer is open; `last`: what was kept back for its pace is told now. */
+void vgi_bounds_tell(struct vgi_agent *a, bool last);
 
 /* keeper.c */
 void vgi_keeper_start(struct vgi_agent *a);

@@ -188,6 +188,7 @@ enum vg_err vgi_relay_open_buffer(struct vgi_agent *a, struct vg_error *err)
         return vg_err_blame_value(err, e, "buffer.path", conf->buffer_path);
     }
     tell_found(a);
+    vgi_bounds_tell(a, false);
     e = vg_loop_watch(a->loop, vg_buffer_fd(a->buffer), VG_LOOP_READ, on_buffer, a,
                       &a->buffer_watch);
     if (e == VG_OK) {
@@ -220,6 +221,7 @@ void vgi_relay_tick(struct vgi_agent *a)
 {
     /* The buffer's thread rings a bell that the loop watches; if that ever fails, it costs a tick. */
     vg_buffer_dispatch(a->buffer);
+    vgi_bounds_tell(a, false);
     for (int l = 0; l < VG_UPLINK_LANES; l++) {
         if (a->unanswered_fetch[l]) {
             a->unanswered_fetch[l] = false;
@@ -234,6 +236,9 @@ void vgi_relay_close(struct vgi_agent *a)
     vg_uplink_net_free(a->net);
     vg_loop_unwatch(a->loop, a->buffer_watch);
     vg_loop_timer_remove(a->loop, a->end);
+    if (a->buffer != NULL) {
+        vgi_bounds_tell(a, true);
+    }
     struct vg_error err;
     const uint64_t lost = vg_buffer_close(a->buffer, &err);
     if (lost > 0) {

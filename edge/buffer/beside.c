@@ -114,9 +114,9 @@ static enum vg_err set_aside(const char *path, const char *kind, int64_t wall_s,
     return VG_OK;
 }
 
-enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, struct vg_error *err)
+enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
+                               struct vg_error *err)
 {
-    char to[VGI_BESIDE_MAX];
     return set_aside(path, DAMAGED, wall_s, to, err);
 }
 

@@ -15,10 +15,11 @@
  * open is refused. */
 #define VGI_OTHERS_MAX 8
 
-/* Renames the file and its WAL, closed before. */
-enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, struct vg_error *err) VG_NODISCARD;
+/* Renames the file and its WAL, closed before; `to` gets the name. */
+enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
+                               struct vg_error *err) VG_NODISCARD;
 
-/* The same for a file in which only quarantine is left, durably; `to` gets the name. */
+/* The same for a file in which only quarantine is left, durably. */
 enum vg_err vgi_beside_refused(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
                                struct vg_error *err) VG_NODISCARD;
 

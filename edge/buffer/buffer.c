@@ -96,6 +96,7 @@ static enum vg_err take_stock(struct vg_buffer *b, int64_t wall_s, struct vg_err
     b->own.bytes = live;
     b->own.damaged = b->found.damaged ? 1 : 0;
     if (b->found.damaged) {
+        vgi_writer_damage(b, 0);
         (void)vgi_writer_event(b, VG_EVENT_STORAGE, "damaged: file set aside, a new one begun");
     }
     if (b->found.others > 0) {
@@ -414,5 +415,12 @@ void vg_buffer_stats(struct vg_buffer *b, struct vg_buffer_stats *out)
         out->appended[lane] = b->last_seq[lane];
         out->ring_bytes += (int64_t)vgi_ring_used(&b->rings[lane]);
     }
+    (void)pthread_mutex_unlock(&b->lock);
+}
+
+void vg_buffer_damage(struct vg_buffer *b, struct vg_buffer_damage *out)
+{
+    (void)pthread_mutex_lock(&b->lock);
+    *out = b->damage;
     (void)pthread_mutex_unlock(&b->lock);
 }

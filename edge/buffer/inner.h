@@ -79,6 +79,7 @@ struct vg_buffer {
     struct vg_error fatal;
     uint64_t refused_total;
     struct vg_buffer_stats stats; /* as the writer last published them */
+    struct vg_buffer_damage damage;
 
     /* ---- the writer's own ---- */
     struct vgi_store store;
@@ -115,6 +116,8 @@ void vgi_writer_pending(struct vg_buffer *b);
 void vgi_writer_signal(struct vg_buffer *b, int lane, unsigned what);
 /* Acts on store.fault: keeps trying, begins a new file, or gives up. */
 void vgi_writer_fault(struct vg_buffer *b);
+/* Notes the file that the store has set aside, with its rows. With the lock held. */
+void vgi_writer_damage(struct vg_buffer *b, uint64_t rows);
 /* Writes an event about ourselves into the urgent ring; false when it is full. With the lock held.
  */
 bool vgi_writer_event(struct vg_buffer *b, enum vg_event event, const char *text);

@@ -118,6 +118,7 @@ static void drop_damaged(struct vg_buffer *b, int lane, const struct vgi_stored 
     if (note_settled(b, lane, row->key)) {
         vgi_gap_add(b, VGI_GAP_DAMAGED, lane, row->store, row->key.seq, row->key.seq, 1);
         b->own.damaged++;
+        b->own.damaged_rows++;
     }
 }
 

@@ -79,6 +79,7 @@ struct vgi_store {
     struct sqlite3_stmt *statements[VGI_STATEMENTS];
     char path[VGI_PATH_MAX];
     char vfs[64];
+    char aside[VGI_BESIDE_MAX]; /* the damaged file that was set aside last; "": none */
     char device[VG_DEVICE_NAME_MAX + 1];
     char boot_id[VGI_BOOT_ID_MAX + 1];
     uint64_t id;                        /* of this open; survives a damaged file */

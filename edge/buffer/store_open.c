@@ -328,7 +328,7 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
         }
         vgi_store_close(s);
         if (broken && round == 0) {
-            e = vgi_beside_damaged(s->path, wall_s, &detail);
+            e = vgi_beside_damaged(s->path, wall_s, s->aside, &detail);
             *damaged = true;
         } else if (broken) {
             e = vg_fail(&detail, VG_E_CORRUPT, "%s: damaged again as soon as it was made", s->path);
@@ -383,7 +383,7 @@ static enum vg_err give_way(struct vgi_store *s, int64_t wall_s, struct vg_buffe
     }
     if (damaged) {
         found->damaged = true;
-        return vgi_beside_damaged(s->path, wall_s, err);
+        return vgi_beside_damaged(s->path, wall_s, s->aside, err);
     }
     if (!in.waits && !in.refused) {
         return vgi_beside_remove(s->path, err);
@@ -454,6 +454,6 @@ enum vg_err vgi_store_replace(struct vgi_store *s, int64_t wall_s, struct vg_err
 {
     bool again;
     vgi_store_close(s);
-    enum vg_err e = vgi_beside_damaged(s->path, wall_s, err);
+    enum vg_err e = vgi_beside_damaged(s->path, wall_s, s->aside, err);
     return e != VG_OK ? e : open_file(s, wall_s, &again, err);
 }

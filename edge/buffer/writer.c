@@ -99,6 +99,13 @@ static void give_up(struct vg_buffer *b, const char *why)
     ring_bell(b);
 }
 
+void vgi_writer_damage(struct vg_buffer *b, uint64_t rows)
+{
+    b->damage.files++;
+    b->damage.rows += rows;
+    (void)vg_str_copy(b->store.aside, b->damage.file, sizeof b->damage.file);
+}
+
 static void begin_again(struct vg_buffer *b)
 {
     struct vg_error err;
@@ -107,6 +114,9 @@ static void begin_again(struct vg_buffer *b)
         give_up(b, err.text);
         return;
     }
+    (void)pthread_mutex_lock(&b->lock);
+    vgi_writer_damage(b, b->rows[VG_BUFFER_URGENT] + b->rows[VG_BUFFER_ROUTINE]);
+    (void)pthread_mutex_unlock(&b->lock);
     for (int lane = 0; lane < VG_BUFFER_LANES; lane++) {
         if (b->rows[lane] > 0) {
             vgi_gap_add(b, VGI_GAP_DAMAGED, lane, b->store.id, 0, 0, b->rows[lane]);
@@ -131,6 +141,7 @@ void vgi_writer_fault(struct vg_buffer *b)
             tell_storage(b, "full: no space, readings are kept in memory");
             b->storage_at = vg_mono_add_ms(now, VGI_STORAGE_MS);
         }
+        b->own.fulls += b->failing ? 0 : 1;
         b->failing = true;
         b->retry_at = vg_mono_add_ms(now, VGI_RETRY_MS);
         trim_rings(b);

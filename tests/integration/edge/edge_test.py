@@ -3,12 +3,13 @@
 import json
 import os
 import resource
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 
-from rig import EDGE, FIXTURE, FLEET, PSK, SILENT_NAMES, Rig, check_whole, figures, free_port, identity, wait_for
+from rig import EDGE, FAULTY_EDGE, FIXTURE, FLEET, PSK, Rig, check_whole, figures, free_port, identity, wait_for
 from udp_proxy import UdpProxy
 
 SEED = int(os.environ.get("VIGIA_SEED", "7"))
@@ -261,7 +262,7 @@ def a_collector_that_cannot_be_resolved_is_told_and_the_agent_keeps_sampling(rig
 
 
 def stopping_waits_for_no_name_server(rig):
-    rig.agent(STORY, "silent.example:%d" % free_port(), program=SILENT_NAMES)
+    rig.agent(STORY, "silent.example:%d" % free_port(), program=FAULTY_EDGE)
     wait_for("a look-up is under way", lambda: "look-up of silent.example" in rig.edge.log())
     wait_for("readings wait on the card",
              lambda: (figures(rig.edge) or {}).get('vigia_edge_waiting_readings{lane="routine"}', 0) > 20)
@@ -332,6 +333,69 @@ def readings_that_cannot_be_written_at_the_end_are_told(rig):
     assert edge.returncode == 1, out
     lines = [line for line in out.splitlines() if "msg=readings-lost" in line]
     assert len(lines) == 1 and "count=" in lines[0] and "rows are not on the card" in lines[0], out
+
+
+def lines_of(rig, message):
+    return [line for line in rig.edge.log().splitlines() if "msg=%s " % message in line]
+
+
+ROUTINE_WAITS = 'vigia_edge_waiting_readings{lane="routine"}'
+
+
+def a_full_card_is_told_once_and_so_is_room_again(rig):
+    os.environ["VIGIA_TEST_CARD_FULL"] = full = rig.path("card.full")
+    rig.agent(STORY.replace("end 4s", "end 600s"), "127.0.0.1:%d" % free_port(), program=FAULTY_EDGE)
+    wait_for("readings wait on the card", lambda: (figures(rig.edge) or {}).get(ROUTINE_WAITS, 0) > 20)
+    begun = time.monotonic()
+    with open(full, "w"):
+        pass
+    wait_for("the card is tried again", lambda: figures(rig.edge)["vigia_edge_buffer_commit_failures_total"] >= 3)
+    wait_for("the line is there", lambda: lines_of(rig, "card-full"))
+    assert not lines_of(rig, "card-has-room"), rig.edge.log()
+    os.remove(full)
+    wait_for("there is room again", lambda: lines_of(rig, "card-has-room"))
+    assert figures(rig.edge)["vigia_edge_disk_full"] == 0
+    # Full again at once: within the minute it is one and the same trouble.
+    with open(full, "w"):
+        pass
+    wait_for("the card is full again", lambda: figures(rig.edge)["vigia_edge_disk_full"] == 1)
+    os.remove(full)
+    wait_for("the card has room", lambda: figures(rig.edge)["vigia_edge_disk_full"] == 0)
+    told, room = lines_of(rig, "card-full"), lines_of(rig, "card-has-room")
+    assert len(room) <= len(told) <= 1 + (time.monotonic() - begun) // 60, rig.edge.log()
+    assert all("edge.db" in line.split("file=")[1] for line in told + room), (told, room)
+    rig.edge.stop()
+    assert rig.edge.process.returncode == 0, rig.edge.log()
+    # What was kept back for its pace is told at the end.
+    assert len(lines_of(rig, "card-full")) == len(lines_of(rig, "card-has-room")) == 2, rig.edge.log()
+
+
+def a_damaged_buffer_and_damaged_rows_are_told(rig):
+    rig.agent(STORY, "127.0.0.1:%d" % free_port())
+    wait_for("readings wait on the card", lambda: (figures(rig.edge) or {}).get(ROUTINE_WAITS, 0) > 20)
+    rig.edge.stop()
+    db = sqlite3.connect(rig.path("edge.db"))
+    with db:
+        assert db.execute("UPDATE queue SET row = x'00' WHERE place IN"
+                          " (SELECT place FROM queue ORDER BY place DESC LIMIT 3)").rowcount == 3
+    db.close()
+    collector = rig.collector()
+    quiet = "sensor nothing period 1d motion off\nend 1s\n"
+    rig.agent(quiet, "127.0.0.1:%d" % collector.port, source_sim__ledger="")
+    wait_for("everything is sent", rig.drained)
+    rig.edge.stop()
+    told = lines_of(rig, "rows-damaged")
+    assert sum(int(line.split("rows=")[1].split()[0]) for line in told) == 3, rig.edge.log()
+    assert not lines_of(rig, "buffer-damaged"), rig.edge.log()
+    with open(rig.path("edge.db"), "r+b") as f:
+        f.write(b"oops")
+    rig.agent(quiet, "127.0.0.1:%d" % collector.port, source_sim__ledger="")
+    wait_for("the agent is up", lambda: figures(rig.edge))
+    told = lines_of(rig, "buffer-damaged")
+    assert len(told) == 1 and "rows=unknown" in told[0], rig.edge.log()
+    aside = told[0].split("set_aside=")[1].split()[0]
+    assert os.path.basename(aside).startswith("edge.db.damaged-"), aside
+    assert os.path.exists(os.path.join(rig.folder, aside)), aside
 
 
 def main():

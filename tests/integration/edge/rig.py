@@ -18,7 +18,7 @@ BINARY_DIR = os.environ["VIGIA_BINARY_DIR"]
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "support"))
 EDGE = os.environ.get("VIGIA_EDGE", os.path.join(BINARY_DIR, "bin", "vigia-edge"))
-SILENT_NAMES = os.path.join(BINARY_DIR, "tests", "edge_with_silent_names")  # the agent; a name server never answers
+FAULTY_EDGE = os.path.join(BINARY_DIR, "tests", "edge_with_faults")  # the agent; silent_names.c, full_card.c
 FLEET = os.path.join(BINARY_DIR, "bin", "vigia-fleet")
 COLLECTOR = os.path.join(BINARY_DIR, "bin", "vigia-collector")
 FIXTURE = os.path.join(BINARY_DIR, "tests", "collector_fixture")

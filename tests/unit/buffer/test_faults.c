@@ -265,6 +265,7 @@ static void a_checkpoint_that_finds_no_space_is_told_once(void **state)
         wait_until(r, commits, before + i, "a commit");
     }
     assert_true(disk_is_full(r, 1));
+    assert_int_equal(stats(r).fulls, 1);
     assert_int_equal(take_storage_events(r), 1);
     fault_reset();
     append(r, &x);
@@ -283,6 +284,7 @@ static void a_disk_at_the_edge_of_full_is_told_once_a_minute(void **state)
         fault_reset();
         wait_until(r, disk_is_full, 0, "space again");
     }
+    assert_int_equal(stats(r).fulls, 3);
     assert_int_equal(take_storage_events(r), 1);
 }
 
@@ -430,6 +432,12 @@ static void a_file_damaged_while_open_is_replaced_and_readings_go_on(void **stat
     wait_until(r, urgent_committed, 2, "the second alarm in the new file");
     assert_true(files_named(r, "damaged") > 0);
     assert_true(stats(r).store == store);
+    struct vg_buffer_damage d;
+    vg_buffer_damage(r->b, &d);
+    assert_int_equal(d.files, 1);
+    assert_int_equal(d.rows, 2);
+    assert_int_equal(access(d.file, F_OK), 0);
+    assert_int_equal(stats(r).damaged_rows, 0);
     bool alarm = false, storage = false;
     while (fetch(r, VG_BUFFER_URGENT, 64) > 0) {
         for (size_t i = 0; i < r->count; i++) {

@@ -114,9 +114,11 @@ struct vg_buffer_stats {
     uint64_t evicted;                    /* rows removed unsent, by any bound */
     uint64_t quarantined, parked, settled;
     uint64_t commits, commit_failures;
-    uint64_t damaged;   /* files set aside, and rows whose checksum was wrong */
-    int64_t bytes;      /* live pages of the file, bytes */
-    int64_t ring_bytes; /* in both rings now */
+    uint64_t damaged;      /* files set aside, and rows whose checksum was wrong */
+    uint64_t damaged_rows; /* the rows among them */
+    uint64_t fulls;        /* times that disk_full began */
+    int64_t bytes;         /* live pages of the file, bytes */
+    int64_t ring_bytes;    /* in both rings now */
     int64_t commit_us_max, commit_us_last;
     bool disk_full; /* the last commit or checkpoint failed for want of space */
     bool fatal;
@@ -132,6 +134,13 @@ struct vg_buffer_found {
     size_t others;   /* files NAME.of-DEVICE: what waits in them is not sent now */
     char set_aside[VG_BUFFER_FILE_MAX]; /* the one that this open has made of the file; "": none */
     uint64_t set_aside_rows;            /* waiting in it */
+};
+
+/* Files found damaged and set aside since the open began. */
+struct vg_buffer_damage {
+    uint64_t files;
+    uint64_t rows; /* that waited in them; of a file found damaged by the open it is not known */
+    char file[VG_BUFFER_FILE_MAX]; /* the last of them */
 };
 
 struct vg_buffer;
@@ -181,5 +190,6 @@ void vg_buffer_rewind(struct vg_buffer *b, enum vg_buffer_lane lane);
 void vg_buffer_anchor(struct vg_buffer *b, struct vg_boot boot, struct vg_wall wall);
 
 void vg_buffer_stats(struct vg_buffer *b, struct vg_buffer_stats *out);
+void vg_buffer_damage(struct vg_buffer *b, struct vg_buffer_damage *out);
 
 #endif
