@@ -1,4 +1,4 @@
-/* What the log says of the card: that it is full, that it is damaged. */
+/* What the log says of the card: that it is full, that it is damaged, that readings had to go. */
 #include "parts.h"
 
 #include "vigia/log.h"
@@ -64,8 +64,12 @@ void vgi_bounds_tell(struct vgi_agent *a, bool last)
     vg_buffer_stats(a->buffer, &s);
     tell_full(a, &s, now, last);
     tell_damaged_files(a);
-    const uint64_t count = untold(&b->damaged_rows, s.damaged_rows, now, COUNT_AGAIN_MS, last);
+    uint64_t count = untold(&b->damaged_rows, s.damaged_rows, now, COUNT_AGAIN_MS, last);
     if (count > 0) {
         vg_log_error("rows-damaged", "file=%s rows=%" PRIu64, VG_Q(a->conf->buffer_path), count);
+    }
+    count = untold(&b->evicted, s.evicted, now, COUNT_AGAIN_MS, last);
+    if (count > 0) {
+        vg_log_warn("readings-evicted", "file=%s rows=%" PRIu64, VG_Q(a->conf->buffer_path), count);
     }
 }

@@ -25,7 +25,7 @@ struct vgi_told {
 
 struct vgi_bounds {
     bool full; /* the last line of the two says so */
-    struct vgi_told fulls, damaged_rows;
+    struct vgi_told fulls, damaged_rows, evicted;
     uint64_t files, rows; /* damaged and told */
 };
 

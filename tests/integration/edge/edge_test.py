@@ -398,6 +398,20 @@ def a_damaged_buffer_and_damaged_rows_are_told(rig):
     assert os.path.exists(os.path.join(rig.folder, aside)), aside
 
 
+def readings_given_up_are_told(rig):
+    story = "seed %d\n" % SEED + "sensor s-01..s-10  period 20ms  temperature sine 21 3 10s  motion off\nend 600s\n"
+    rig.agent(story, "127.0.0.1:%d" % free_port(), buffer__max_bytes="65536", source_sim__ledger="")
+    evicted = "vigia_edge_evicted_readings_total"
+    wait_for("the line is there", lambda: lines_of(rig, "readings-evicted"))
+    told = figures(rig.edge)[evicted]
+    wait_for("more are given up", lambda: figures(rig.edge)[evicted] > told)
+    assert len(lines_of(rig, "readings-evicted")) == 1, rig.edge.log()
+    least = figures(rig.edge)[evicted]
+    rig.edge.stop()
+    counts = [int(line.split("rows=")[1].split()[0]) for line in lines_of(rig, "readings-evicted")]
+    assert len(counts) == 2 and sum(counts) >= least, (counts, least)
+
+
 def main():
     name = sys.argv[1]
     if not os.path.exists(FIXTURE):
