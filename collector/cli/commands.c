@@ -114,7 +114,8 @@ const struct cli_command cli_commands[] = {
      "more (max_bytes, the retention, a lost end). GROUP is alarm for vigia-alarm. Moves each such "
      "position to the oldest record that is there and prints how many records were skipped: what "
      "they told is lost to the program. Changes nothing while nothing is missing; refuses while an "
-     "instance of the group runs.",
+     "instance of the group runs. A group that has read nothing of this log (it never ran, or the "
+     "name is wrong) is told, with exit code 78: a wrong name must not pass for nothing to skip.",
      true, cli_log_skip},
     {"decode", "", 0, 0, OPTIONS(decode_options),
      "print the readings of one pack from standard input",
