@@ -154,6 +154,7 @@ const struct vg_dlog_processor_calls vgi_alarm_part_calls = {.assigned = on_assi
 static void unreadable(struct vgi_alarm *a, const struct vg_dlog_record *r,
                        const struct vg_error *err)
 {
+    /* With 1 and not 78: the next start may be that of a newer program, without anybody's help. */
     if (err->code == VG_E_VERSION) {
         vgi_alarm_fail(a, "read", err);
         return;
