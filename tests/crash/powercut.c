@@ -1,19 +1,18 @@
 /* See powercut.h. */
 #include "powercut.h"
 
+#include "watched.h"
+
 #include "vigia/random.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
-#include <signal.h>
 #include <sqlite3.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,8 +52,6 @@ struct tally {
     char finding[FINDINGS_MAX][320];
 };
 
-static char home[64];
-
 void cut_wrong(struct cut_finding *f, const char *fmt, ...)
 {
     if (!f->wrong) {
@@ -66,51 +63,6 @@ void cut_wrong(struct cut_finding *f, const char *fmt, ...)
     }
 }
 
-/* Files and folders of one level below `folder`, then the folder. */
-static void remove_tree(const char *folder, bool itself)
-{
-    DIR *d = opendir(folder);
-    for (struct dirent *e = d != NULL ? readdir(d) : NULL; e != NULL; e = readdir(d)) {
-        char path[512];
-        (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlink(path) != 0 &&
-            (errno == EISDIR || errno == EPERM)) {
-            remove_tree(path, true);
-        }
-    }
-    if (d != NULL) {
-        (void)closedir(d);
-    }
-    if (itself) {
-        (void)rmdir(folder);
-    }
-}
-
-static pid_t owner; /* of home */
-static pid_t workers[JOBS_MAX];
-
-/* Ends the processes that check, then removes what they worked in. */
-static void clean_up(void)
-{
-    if (home[0] == '\0' || getpid() != owner) {
-        return;
-    }
-    for (size_t job = 0; job < JOBS_MAX; job++) {
-        if (workers[job] > 0) {
-            (void)kill(workers[job], SIGKILL);
-            (void)waitpid(workers[job], NULL, 0);
-            workers[job] = 0;
-        }
-    }
-    remove_tree(home, true);
-}
-
-static void on_signal(int number)
-{
-    clean_up();
-    _exit(128 + number);
-}
-
 _Noreturn void cut_stop(const char *fmt, ...)
 {
     va_list args;
@@ -119,7 +71,6 @@ _Noreturn void cut_stop(const char *fmt, ...)
     (void)vfprintf(stderr, fmt, args);
     (void)fprintf(stderr, "\n");
     va_end(args);
-    clean_up();
     _exit(1);
 }
 
@@ -145,7 +96,7 @@ static void check_image(const struct options *o, const void *ledger, const struc
     struct crash_image image;
     struct cut_finding f = {.wrong = false};
     uint64_t mixed = seed * 0x9e3779b97f4a7c15ULL + crash_replay_at(r) * 8 + (uint64_t)mode;
-    remove_tree(folder, false);
+    watched_remove(folder, false);
     crash_replay_image(r, mode, mixed, &image);
     if (!crash_image_write(&image, folder)) {
         cut_stop("%s: an image cannot be written", folder);
@@ -205,9 +156,9 @@ static void count_op(const struct crash_op *op, struct tally *t)
 
 /* Every point whose number leaves the rest `job`. */
 static void work(const struct options *o, const void *ledger, const struct crash_disk *d,
-                 size_t job, struct tally *t)
+                 const char *home, size_t job, struct tally *t)
 {
-    char folder[sizeof home + 16];
+    char folder[WATCHED_FOLDER_MAX + 16];
     (void)snprintf(folder, sizeof folder, "%s/%zu", home, job);
     if (mkdir(folder, 0700) != 0) {
         cut_stop("%s: %s", folder, strerror(errno));
@@ -230,26 +181,23 @@ static void work(const struct options *o, const void *ledger, const struct crash
 }
 
 static void work_all(const struct options *o, const void *ledger, const struct crash_disk *d,
-                     struct tally *tallies)
+                     const char *home, struct tally *tallies)
 {
+    pid_t workers[JOBS_MAX];
     for (size_t job = 1; job < o->jobs; job++) {
-        workers[job] = fork();
+        workers[job] = watched_fork();
         if (workers[job] == 0) {
-            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-            work(o, ledger, d, job, &tallies[job]);
+            work(o, ledger, d, home, job, &tallies[job]);
             _exit(0);
         }
         if (workers[job] < 0) {
             cut_stop("fork: %s", strerror(errno));
         }
     }
-    work(o, ledger, d, 0, &tallies[0]);
+    work(o, ledger, d, home, 0, &tallies[0]);
     for (size_t job = 1; job < o->jobs; job++) {
         int status = 0;
-        const pid_t ended = waitpid(workers[job], &status, 0);
-        const bool good = ended == workers[job] && status == 0;
-        workers[job] = 0;
-        if (!good) {
+        if (waitpid(workers[job], &status, 0) != workers[job] || status != 0) {
             cut_stop("a checking process ended with status %d", status);
         }
     }
@@ -410,38 +358,33 @@ static void parse(int argc, char **argv, struct options *o)
     }
 }
 
-int main(int argc, char **argv)
+static int cut(void *arg, const char *home)
 {
-    struct options o;
-    parse(argc, argv, &o);
-    (void)snprintf(home, sizeof home, "%s/vigia-powercut-XXXXXX",
-                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-    if (mkdtemp(home) == NULL) {
-        home[0] = '\0';
-        cut_stop("no temporary folder: %s", strerror(errno));
-    }
-    owner = getpid();
-    (void)signal(SIGINT, on_signal);
-    (void)signal(SIGTERM, on_signal);
-    crash_install(true);
-
-    char folder[sizeof home + 8];
+    const struct options *o = arg;
+    char folder[WATCHED_FOLDER_MAX + 8];
     (void)snprintf(folder, sizeof folder, "%s/script", home);
     if (mkdir(folder, 0700) != 0) {
         cut_stop("%s: %s", folder, strerror(errno));
     }
+    crash_install(true);
     struct crash_disk *d = crash_disk_new(folder, CRASH_RECORD);
-    void *ledger = o.proof->record(d, folder, o.commits, o.first_seed);
+    void *ledger = o->proof->record(d, folder, o->commits, o->first_seed);
     struct tally *t =
         mmap(NULL, JOBS_MAX * sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (t == MAP_FAILED) {
         cut_stop("no memory for the tally");
     }
-    work_all(&o, ledger, d, t);
-    int status = report(&o, ledger, &t[0]);
-    o.proof->done(ledger);
+    work_all(o, ledger, d, home, t);
+    int status = report(o, ledger, &t[0]);
+    o->proof->done(ledger);
     crash_disk_free(d);
     (void)munmap(t, JOBS_MAX * sizeof *t);
-    clean_up();
     return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    parse(argc, argv, &o);
+    return watched_run("powercut", cut, &o);
 }
