@@ -1,17 +1,29 @@
 # The front door. Every target sets itself up: it installs what it needs (and says what), builds the third-party libraries
 # once into a cache outside the sources, and then does its work under build/.
 #
-#   make              build every program for this machine        make demo [LOG=kafka]  watch the whole path work
-#   make test         set up, build, run every test               make check             the gate: format, warnings, layers, …
-#   make arm64 armhf  cross-compile the agent                     make bench             how fast, in minutes
-#   make fuzz         every fuzz target, SECONDS_EACH=60          make asan tsan         the tests under sanitizers
-#   make evidence     every proof at full size; go on where it was  make measurements      docs/measurements.md from the results
-#   make sim          the whole path simulated, seed by seed: SEEDS=100 SEED=1
-#   make soak         real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
-#   make sweep        a fault at every point between a reading and its alarm
-#   make crash        a power cut at every write and sync of the agent's buffer and of the SQLite log
+#   make                every program for this machine
+#   make test           set up, build, run every test
+#   make check          the gate: format, warnings, layers, …; its steps: tests/gate/check --help
+#   make demo           watch the whole path work: LOG=kafka
+#   make arm64 armhf    cross-compile the agent
+#   make arm-test       the agent's unit tests as arm64 programs, and its size; part of make test
+#   make asan tsan      the tests under sanitizers
+#   make coverage       the tests with gcov counting, in build/coverage
+#
+#   make sim            the whole path simulated, seed by seed: SEEDS=100 SEED=1
+#   make soak           real programs killed and misled, then judged: SECONDS=60 or KILLS=N, SEED=, LOG=, BROKERS=3, FAULTS=kill,net,…
+#   make sweep          a fault at every point between a reading and its alarm
+#   make faults         only builds the programs with fault points that make sweep uses, in build/faults
+#   make crash          a power cut at every write and sync of the agent's buffer and of the SQLite log
 #   make broker-errors  10,000 batches while the brokers fail
-#   make clean        remove build/ and demo-run/
+#   make fuzz           every fuzz target: SECONDS_EACH=60, TARGET=
+#   make bench          how fast, in minutes
+#   make evidence       every proof at full size, goes on where it was: PARTS="a b"
+#
+#   make measurements   docs/measurements.md from the results
+#   make house          the picture in docs/architecture.md from the build
+#   make manuals        docs/man from the programs
+#   make clean          remove build/, demo-run/ and bench-run/
 SHELL := /bin/bash
 LOG ?= sqlite
 SECONDS_EACH ?= 60
@@ -20,7 +32,7 @@ BUILD := build/host
 # Where the demo keeps everything that it makes.
 DEMO_DIR ?= demo-run
 
-.PHONY: all setup build demo test check bench evidence measurements fuzz broker-errors faults sweep crash soak sim asan tsan coverage arm64 armhf arm-test house manuals clean help
+.PHONY: all build demo test check bench evidence measurements fuzz broker-errors faults sweep crash soak sim asan tsan coverage arm64 armhf arm-test house manuals clean help
 .DEFAULT_GOAL := all
 
 all: build
@@ -127,4 +139,4 @@ clean:
 	rm -rf build demo-run bench-run
 
 help:
-	@sed -n '4,14s/^# *//p' Makefile
+	@sed -n '/^#   make /,/^SHELL/s/^# *//p' Makefile
