@@ -15,8 +15,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static char folder[] = "/dev/shm/vigia-fuzz-XXXXXX";
-static char boot[64], place[64];
+static char folder[200];
+static char boot[256], place[256];
 
 static void tidy(void)
 {
@@ -62,7 +62,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct stat st;
 
     if (boot[0] == '\0') {
+        /* In the folder that tests/fuzz/run removes, for a target that is killed does not. */
+        const char *scratch = getenv("VIGIA_FUZZ_SCRATCH");
         vg_log_init("fuzz", VG_LOG_ERROR, VG_LOG_LOGFMT);
+        (void)snprintf(folder, sizeof(folder), "%s/provision-XXXXXX",
+                       scratch != NULL ? scratch : "/dev/shm");
         require(mkdtemp(folder) != NULL);
         (void)snprintf(boot, sizeof(boot), "%s/boot.ini", folder);
         (void)snprintf(place, sizeof(place), "%s/place.ini", folder);
