@@ -130,20 +130,39 @@ static void read_topic(struct sim_verdict *v, sqlite3 *db, const char *topic, st
     (void)sqlite3_finalize(s);
 }
 
-static void read_log(struct sim_verdict *v, struct rows *readings, struct rows *alarms)
+static sqlite3 *open_log(void)
 {
     sqlite3 *db = NULL;
     if (sqlite3_open_v2(LOG_PATH, &db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
         sim_fail("the log cannot be opened: %s", sqlite3_errmsg(db));
     }
+    return db;
+}
+
+static bool unread(sqlite3 *db)
+{
+    return number(db, "SELECT p.next < t.next FROM pos p JOIN topic t ON t.id=p.topic WHERE "
+                      "t.name='vigia.readings'") != 0;
+}
+
+bool sim_log_unread(void)
+{
+    sqlite3 *db = open_log();
+    const bool found = unread(db);
+    (void)sqlite3_close(db);
+    return found;
+}
+
+static void read_log(struct sim_verdict *v, struct rows *readings, struct rows *alarms)
+{
+    sqlite3 *db = open_log();
     sqlite3_stmt *s = prepare(db, "PRAGMA quick_check(1)");
     if (sqlite3_step(s) != SQLITE_ROW ||
         strcmp((const char *)sqlite3_column_text(s, 0), "ok") != 0) {
         sim_wrong(v, SIM_BROKEN, "the log file is damaged");
     }
     (void)sqlite3_finalize(s);
-    if (number(db, "SELECT p.next < t.next FROM pos p JOIN topic t ON t.id=p.topic WHERE "
-                   "t.name='vigia.readings'") != 0) {
+    if (sim_world.unread || unread(db)) {
         sim_wrong(v, SIM_BROKEN, "the processor has not read to the end of the log");
     }
     read_topic(v, db, "readings", readings, false);

@@ -52,6 +52,8 @@ struct sim_alarm {
 };
 
 void sim_judge(struct sim_verdict *v);
+/* Whether the processor has not read all that others see in the log. */
+bool sim_log_unread(void);
 void sim_wrong(struct sim_verdict *v, enum sim_wrong what, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -97,6 +97,7 @@ struct sim_world {
     int64_t end_ns;   /* sensors and faults stop */
     int64_t quiet_ns; /* everything had arrived */
     int64_t done_ns;
+    bool unread; /* the processor had not read all that was in the log then */
     int64_t window_ms;
     struct sim_host log_host;
     struct sim_device *devices;
