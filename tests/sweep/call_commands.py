@@ -64,6 +64,8 @@ class Commands(Story):
         pack = '[{"bn":"s/","bt":1793194820,"n":"temperature","u":"Cel","v":20.1234567890123456789}]'
         (self.dir / "garbage.db").write_bytes(b"\x5a" * 8192)
         self.site.run(self.args.plain / "bin" / "vigia", "init", "--dir", d + "/empty")
+        (self.dir / "kept").mkdir()
+        (self.dir / "kept" / "log.ini").write_text("[log]\nurl = kafka:127.0.0.1:1\npartitions = 2\n")
         self.commands = [
             Command("vigia", "init", "--dir", d + "/{name}.site", "--listen", "127.0.0.1:1", told=False, after=self.site_is_made),
             self.vigia("device", "add", "{name}", "--sensor", "q*", "--out", d + "/{name}.ini", told=False, after=self.device_is_there),
@@ -81,10 +83,12 @@ class Commands(Story):
             Command("vigia", "device", "list", "--config", d + "/empty/vigia.ini"), Command("vigia", "bogus"),
             Command("vigia", "device", "show", "pi", "--config", d + "/none.ini"), self.vigia("topic", "read", "bogus"),
             Command("vigia", "--log", f"sqlite:{d}/garbage.db", "topic", "list"),
+            Command("vigia", "--log", "kafka:127.0.0.1:1", "init", "--dir", d + "/kept", "--partitions", "1"),
             Command("vigia", "--version", env={"VIGIA_FAULT": "list"}), Command("vigia", "--version", env={"VIGIA_FAULT": "bogus"}),
             *(Command("vigia-alarm", *words) for words in (("--help",), ("--manual",), (*alarm, "--dump-config"), ("--log-level", "loud"),
                                                              ("--log-format", "verse"), ("word",), (*alarm, "--replay", d + "/none"),
                                                              (*alarm, "--set", "metrics.listen=x", "--check-config"))),
+            Command("vigia-collector", "--manual"),
             Command("vigia-alarm", *alarm, "--replay", "-", stdin="no record\n"),
             Command("vigia-alarm", *alarm, "--set", "processor.bogus=1"),
             *(Command("vigia-edge", *words) for words in (("--help",), ("--manual",), ("--dump-config",),
