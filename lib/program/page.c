@@ -92,6 +92,24 @@ static enum MHD_Result handle(void *arg, struct MHD_Connection *to, const char *
     return answer_text(to, MHD_HTTP_NOT_FOUND, "/metrics /healthz /readyz\n");
 }
 
+/* libmicrohttpd calls it where it cannot go on, such as when a closed connection stays in its epoll
+ * set, and aborts if it returns: what it has is then in disorder, and a descriptor it names may be
+ * somebody else's. To go on without the page would hide that from all who ask whether we are well,
+ * so the program ends and is started again. Without exit handlers, which would run the library
+ * once more: it is the end of a kill, which buffers and logs are made for. */
+static void on_panic(void *arg, const char *file, unsigned line, const char *reason)
+{
+    char text[VG_ERROR_TEXT_MAX];
+    (void)arg;
+    if (reason == NULL) {
+        reason = "no reason given";
+    }
+    snprintf(text, sizeof text, "libmicrohttpd, %s:%u: %.*s", file == NULL ? "?" : file, line,
+             (int)strcspn(reason, "\n"), reason);
+    vg_log_error("page-failed", "reason=%s", VG_Q(text));
+    _exit(VG_EXIT_FAIL);
+}
+
 static void turn(struct vgi_page *page)
 {
     (void)MHD_run(page->daemon);
@@ -159,6 +177,7 @@ static enum vg_err open_daemon(struct vgi_page *page, const char *listen_text, s
     if (code != VG_OK) {
         return code;
     }
+    MHD_set_panic_func(on_panic, NULL); /* for the whole process, which has one page */
     page->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_THREAD_SAFETY, 0, NULL, NULL, handle,
                                     page, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT,
                                     (unsigned)CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,

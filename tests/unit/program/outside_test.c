@@ -129,6 +129,28 @@ static void an_address_that_is_none_is_told(void **state)
     assert_non_null(strstr(said.err, "metrics.listen: 192.0.2.1:9464 cannot be listened on"));
 }
 
+static void a_page_that_cannot_go_on_ends_the_program_with_one_line_and_1(void **state)
+{
+    (void)state;
+    char set[64];
+    uint16_t port = free_port();
+    snprintf(set, sizeof set, "metrics.listen=127.0.0.1:%u", (unsigned)port);
+    const char *const args[] = {"--set", "sample.required=x", "--set", set, NULL};
+    setenv("SAMPLE_KEEPS_WATCHING", "1", 1);
+    struct child c = start(args);
+    unsetenv("SAMPLE_KEEPS_WATCHING");
+    wait_for(&c, "start\n");
+    answers(port, "GET", "/healthz", "HTTP/1.1 200 ", "\r\n\r\nok\n");
+    assert_int_equal(finish(&c), 1);
+    const char *line = strstr(said.err, "level=error prog=vigia-sample msg=page-failed reason=\"");
+    assert_non_null(line);
+    assert_non_null(strstr(line, "daemon.c:"));
+    assert_string_equal(strstr(line, ": Failed"), ": Failed to remove FD from epoll set.\"\n");
+    assert_int_equal(count_of("level=error"), 1);
+    assert_int_equal(count_of("Fatal error"), 0);
+    assert_string_equal(said.out, "start\n"); /* nothing is drained or stopped any more */
+}
+
 /* --- the service manager --- */
 
 static char notified[4096];
@@ -188,6 +210,7 @@ int main(void)
         cmocka_unit_test(the_page_answers_metrics_and_health),
         cmocka_unit_test(a_port_in_use_is_one_clear_line_and_nothing_starts),
         cmocka_unit_test(an_address_that_is_none_is_told),
+        cmocka_unit_test(a_page_that_cannot_go_on_ends_the_program_with_one_line_and_1),
         cmocka_unit_test(the_service_manager_hears_of_every_change),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

@@ -2,11 +2,13 @@
  *
  * It reads back what happens to it from its own configuration: [sample] drain decides whether a
  * drain ends at once, late or never, `ready_file` whether it is ready. What it does it tells on
- * standard output. */
+ * standard output. $SAMPLE_KEEPS_WATCHING: no epoll set lets a descriptor go. */
 #include "vigia/program.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 struct sample_conf {
@@ -23,6 +25,17 @@ struct sample_conf {
 
 static struct sample_conf conf;
 static bool once;
+
+int __real_epoll_ctl(int set, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int set, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int set, int op, int fd, struct epoll_event *event)
+{
+    if (op == EPOLL_CTL_DEL && getenv("SAMPLE_KEEPS_WATCHING") != NULL) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return __real_epoll_ctl(set, op, fd, event);
+}
 
 static const struct vg_conf_item items[] = {
     VG_CONF_INT(struct sample_conf, count, "sample", "count", "3", 1, 10, "things",
