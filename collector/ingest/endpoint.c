@@ -16,14 +16,14 @@
 #define DATAGRAM_MAX 1400
 static_assert(VG_BODY_MAX + 200 <= DATAGRAM_MAX, "a request with the largest body fits a datagram");
 
-/* libcoap opens a socket that it cannot answer from, and tells nobody but this line. */
-static bool alerted;
+/* libcoap opens a socket that it cannot read or answer from, and tells nobody but this line: the
+ * first error since it was made empty. */
+static char trouble[160];
 
 static void on_libcoap_line(coap_log_t level, const char *message)
 {
-    alerted = alerted || level <= COAP_LOG_ALERT;
     size_t len = strcspn(message, "\n");
-    char line[160];
+    char line[sizeof(trouble)];
 
     /* Most of what libcoap warns of is somebody's bad datagram; our own events and counters tell
      * it. */
@@ -31,6 +31,9 @@ static void on_libcoap_line(coap_log_t level, const char *message)
                      sizeof(line))) {
         vg_log_write(level <= COAP_LOG_CRIT ? VG_LOG_ERROR : VG_LOG_DEBUG, "coap", "text=%s",
                      VG_Q(line));
+        if (level <= COAP_LOG_ERR && trouble[0] == '\0') {
+            (void)vg_str_copy(line, trouble, sizeof(trouble));
+        }
     }
 }
 
@@ -335,11 +338,11 @@ enum vg_err vgi_endpoint_open(struct vgi_collector *c, struct vg_error *err)
         coap_address_init(&address);
         address.size = at->ai_addrlen;
         memcpy(&address.addr, at->ai_addr, at->ai_addrlen);
-        alerted = false;
+        trouble[0] = '\0';
         coap_endpoint_t *endpoint = coap_new_endpoint(c->coap, &address, COAP_PROTO_DTLS);
-        if (endpoint != NULL && alerted) {
-            rc = vg_fail(err, VG_E_IO, "collector.listen: %s: its socket cannot be set up",
-                         c->conf->listen);
+        if (endpoint != NULL && trouble[0] != '\0') {
+            rc = vg_fail(err, VG_E_IO, "collector.listen: %s: its socket cannot be set up: %s",
+                         c->conf->listen, trouble);
         } else if (endpoint != NULL) {
             coap_endpoint_set_default_mtu(endpoint, DATAGRAM_MAX);
         } else {
