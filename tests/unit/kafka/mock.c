@@ -10,16 +10,21 @@ void ok(enum vg_err rc, const struct vg_error *err)
     }
 }
 
-void mock_start(struct mock *m, int partitions)
+void mock_start_nodes(struct mock *m, int nodes, int partitions)
 {
     char text[200], url[256];
     m->owner = rd_kafka_new(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), text, sizeof text);
-    m->cluster = rd_kafka_mock_cluster_new(m->owner, 1);
+    m->cluster = rd_kafka_mock_cluster_new(m->owner, nodes);
     assert_non_null(m->cluster);
     assert_int_equal(rd_kafka_mock_topic_create(m->cluster, TOPIC, partitions, 1),
                      RD_KAFKA_RESP_ERR_NO_ERROR);
     snprintf(url, sizeof url, "kafka:%s", rd_kafka_mock_cluster_bootstraps(m->cluster));
     assert_int_equal(vg_dlog_conf_default(url, &m->conf), VG_OK);
+}
+
+void mock_start(struct mock *m, int partitions)
+{
+    mock_start_nodes(m, 1, partitions);
 }
 
 void mock_open(struct mock *m)
@@ -51,4 +56,36 @@ void mock_append(struct mock *m, const char *topic)
                      RD_KAFKA_RESP_ERR_NO_ERROR);
     assert_int_equal(rd_kafka_flush(rk, DEADLINE_MS), RD_KAFKA_RESP_ERR_NO_ERROR);
     rd_kafka_destroy(rk);
+}
+
+struct vgi_kafka_processor *mock_processor(struct mock *m)
+{
+    struct vg_error err;
+    struct vg_dlog_record r;
+    size_t n = 0;
+    void *p = NULL;
+    const struct vg_dlog_processor_options options = {.group = MOCK_GROUP,
+                                                      .instance = MOCK_INSTANCE,
+                                                      .inputs = {VG_TOPIC_READINGS},
+                                                      .input_count = 1,
+                                                      .state_topic = VG_TOPIC_NONE};
+    ok(vgi_kafka_processor_open(m->log, &options, &p, &err), &err);
+    const int64_t until = vgi_now_ms() + DEADLINE_MS;
+    while (!vgi_kafka_processor_active(p)) {
+        assert_true(vgi_now_ms() < until);
+        ok(vgi_kafka_poll(p, 100, &r, 1, &n, &err), &err);
+    }
+    return p;
+}
+
+void mock_read(struct vgi_kafka_processor *p)
+{
+    struct vg_error err;
+    struct vg_dlog_record r;
+    size_t n = 0;
+    const int64_t until = vgi_now_ms() + DEADLINE_MS;
+    while (n == 0) {
+        assert_true(vgi_now_ms() < until);
+        ok(vgi_kafka_poll(p, 100, &r, 1, &n, &err), &err);
+    }
 }

@@ -1,6 +1,5 @@
 /* What is made of a client that has lost its place in the log, and of offsets that no broker told;
  * against the client's mock broker. */
-#include "../../../collector/log/kafka_processor.h"
 #include "mock.h"
 
 #include <stdatomic.h>
@@ -9,7 +8,6 @@
 #define FETCH                   1 /* API keys of Kafka's protocol */
 #define LIST_OFFSETS            2
 #define OFFSET_FOR_LEADER_EPOCH 23
-#define GROUP                   "copy"
 #define UNKNOWN_GROUP           "nobody"
 
 static int setup(void **state)
@@ -89,52 +87,20 @@ void __wrap_rd_kafka_topic_leader_query0(rd_kafka_t *rk, void *topic, int lock, 
     __real_rd_kafka_topic_leader_query0(rk, topic, lock, force);
 }
 
-static struct vgi_kafka_processor *open_active(struct mock *m)
-{
-    struct vg_error err;
-    struct vg_dlog_record r;
-    size_t n = 0;
-    void *p = NULL;
-    const struct vg_dlog_processor_options options = {.group = GROUP,
-                                                      .instance = "one",
-                                                      .inputs = {VG_TOPIC_READINGS},
-                                                      .input_count = 1,
-                                                      .state_topic = VG_TOPIC_NONE};
-    ok(vgi_kafka_processor_open(m->log, &options, &p, &err), &err);
-    const int64_t until = vgi_now_ms() + DEADLINE_MS;
-    while (!vgi_kafka_processor_active(p)) {
-        assert_true(vgi_now_ms() < until);
-        ok(vgi_kafka_poll(p, 100, &r, 1, &n, &err), &err);
-    }
-    return p;
-}
-
-static void read_one(struct vgi_kafka_processor *p)
-{
-    struct vg_error err;
-    struct vg_dlog_record r;
-    size_t n = 0;
-    const int64_t until = vgi_now_ms() + DEADLINE_MS;
-    while (n == 0) {
-        assert_true(vgi_now_ms() < until);
-        ok(vgi_kafka_poll(p, 100, &r, 1, &n, &err), &err);
-    }
-}
-
 /* Asking takes the client's lock, which a broker's thread that ends holds while it waits for the
  * partition's (cross/patches/librdkafka, 0003). */
 static void a_leader_is_looked_for_without_holding_a_lock(void **state)
 {
     struct mock *m = *state;
-    struct vgi_kafka_processor *p = open_active(m);
+    struct vgi_kafka_processor *p = mock_processor(m);
     mock_append(m, TOPIC);
-    read_one(p);
+    mock_read(p);
     rd_kafka_mock_push_request_errors(m->cluster, OFFSET_FOR_LEADER_EPOCH, 1,
                                       RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH);
     assert_int_equal(rd_kafka_mock_partition_set_leader(m->cluster, TOPIC, 0, 1),
                      RD_KAFKA_RESP_ERR_NO_ERROR);
     mock_append(m, TOPIC);
-    read_one(p);
+    mock_read(p);
     assert_true(atomic_load(&leader_queries) > 0);
     assert_int_equal(atomic_load(&locks_in_queries), 0);
     vgi_kafka_processor_close(p);
@@ -147,7 +113,7 @@ static void a_lost_place_that_the_log_holds_asks_for_a_new_start(void **state)
     struct vg_error err;
     struct vg_dlog_record r;
     size_t n = 0;
-    struct vgi_kafka_processor *p = open_active(m);
+    struct vgi_kafka_processor *p = mock_processor(m);
     enum vg_err rc = VG_OK;
     const int64_t until = vgi_now_ms() + DEADLINE_MS;
     /* Two: of an answer to the first fetch at the end, the client tells the end only. */
