@@ -83,6 +83,9 @@ static enum vg_err take_stock(struct vg_buffer *b, int64_t wall_s, struct vg_err
     int64_t live = 0;
     bool good = read_stock(b, &live);
     if (!good && b->store.fault == VGI_FAULT_DAMAGED) {
+        good = read_stock(b, &live); /* what is set aside is not read again: it is asked twice */
+    }
+    if (!good && b->store.fault == VGI_FAULT_DAMAGED) {
         enum vg_err e = vgi_store_replace(&b->store, wall_s, err);
         if (e != VG_OK) {
             return e;

@@ -317,6 +317,12 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
         int rc = SQLITE_OK;
         if (e == VG_OK && look != VGI_LOOK_DAMAGED) {
             rc = attempt(s, look, &detail);
+            if (vgi_store_classify(rc) == VGI_FAULT_DAMAGED) {
+                /* A read that failed looks like damage, and may not fail again; what is set aside
+                 * is not read again, and its rows are lost. */
+                vgi_store_close(s);
+                rc = attempt(s, look, &detail);
+            }
             if (rc == SQLITE_OK) {
                 return VG_OK;
             }

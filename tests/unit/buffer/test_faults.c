@@ -393,6 +393,32 @@ static void a_row_that_cannot_be_read_is_not_passed_by_newer_ones_in_memory(void
     assert_true(disk_is_full(r, 1));
 }
 
+/* A file that is set aside is not read again, so that its rows would be lost. */
+static void a_read_that_the_card_refuses_once_sets_no_file_aside(void **state)
+{
+    struct rig *r = *state;
+    make_backlog(r);
+    rig_close(r);
+    int refused = 0;
+    for (int n = 1, fired = 1; fired > 0; n++) {
+        fault_arm(&fault_read, n, SQLITE_IOERR_CORRUPTFS, 0);
+        const enum vg_err rc = rig_try_open(r);
+        fired = atomic_load(&fault_read.fired);
+        fault_reset();
+        refused += fired;
+        assert_true(rc == VG_OK || rc == VG_E_IO);
+        assert_int_equal(files_named(r, "damaged"), 0);
+        if (rc == VG_OK) {
+            assert_false(vg_buffer_found(r->b)->damaged);
+            rig_close(r);
+        }
+    }
+    rig_open(r);
+    assert_true(refused > 3);
+    assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 64), 64);
+    assert_int_equal(r->rows[0].reading.seq, 1);
+}
+
 static bool routine_waits(struct rig *r, uint64_t value)
 {
     return r->waiting[VG_BUFFER_ROUTINE] > value;
@@ -482,6 +508,7 @@ int main(void)
         TEST(a_long_full_disk_gives_up_the_oldest_in_memory_and_says_so),
         TEST(a_close_that_cannot_commit_says_how_many_rows_are_lost),
         TEST(a_row_that_cannot_be_read_is_not_passed_by_newer_ones_in_memory),
+        TEST(a_read_that_the_card_refuses_once_sets_no_file_aside),
         TEST(rows_that_could_not_be_read_are_offered_again),
         TEST(a_file_damaged_while_open_is_replaced_and_readings_go_on),
         TEST(damaged_files_do_not_pile_up),
