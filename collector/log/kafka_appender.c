@@ -10,6 +10,13 @@
  * passed, the verdict is given, but the records stay in the client's queue, in their order and
  * within its bounds, and may be stored later. A producer with a fatal error is replaced: what it
  * still held fails, what comes after goes to the new one. Repeats are for readers to see through.
+ *
+ * Durable is only what a broker has given an offset. When a request fails in a way that may be
+ * tried again and the next one, already on its way, succeeds, the client calls the records of both
+ * delivered: it relies on the brokers to refuse a gap in its sequence numbers. A broker that has
+ * heard nothing of a producer yet, or has forgotten it, takes any number (Kafka's ProducerAppendInfo:
+ * "accept writes with any sequence number"), and the records of the first request are nowhere.
+ * They come without an offset, and are to be sent again.
  */
 #include "kafka_appender.h"
 #include "bounds.h"
@@ -59,8 +66,9 @@ struct appender {
 static struct vg_dlog_verdict verdict_of(const rd_kafka_message_t *m)
 {
     const rd_kafka_msg_status_t status = rd_kafka_message_status(m);
-    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR || status == RD_KAFKA_MSG_STATUS_PERSISTED) {
-        return (struct vg_dlog_verdict){VG_OK, false, m->partition, m->offset};
+    if (m->err == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        return m->offset >= 0 ? (struct vg_dlog_verdict){VG_OK, false, m->partition, m->offset}
+                              : (struct vg_dlog_verdict){VG_E_IO, true, -1, -1};
     }
     enum vg_err result = vgi_kafka_class(m->err);
     if (result == VG_E_AGAIN) {
@@ -68,8 +76,7 @@ static struct vg_dlog_verdict verdict_of(const rd_kafka_message_t *m)
     } else if (result != VG_E_TIMEOUT && result != VG_E_CLOSED && result != VG_E_FATAL) {
         result = VG_E_IO;
     }
-    return (struct vg_dlog_verdict){result, status == RD_KAFKA_MSG_STATUS_POSSIBLY_PERSISTED, -1,
-                                    -1};
+    return (struct vg_dlog_verdict){result, status != RD_KAFKA_MSG_STATUS_NOT_PERSISTED, -1, -1};
 }
 
 static struct slot *slot_take(struct appender *a)

@@ -1,9 +1,10 @@
 /* vigia-collector as it is, apart from what the mock brokers cannot do:
  *
  *   They cannot describe a topic's settings: those that are wanted are told as found.
- *   They do not look at the sequence numbers of an idempotent producer. A real broker refuses the second of two requests in
- *   flight when it has not written the first, so the client takes an accepted second request for a confirmation of the first; with
- *   the mock that confirms what was refused. So one request is in flight at a time.
+ *
+ * They do not look at the sequence numbers of an idempotent producer either; a real broker does, except those of a producer of
+ * which it has heard nothing yet. So here it is the rule what is the exception there: a request that was on its way while the one
+ * before it was refused is stored, and the client calls the records of both delivered.
  *
  * With BROKER_DEFECT=answer-first it has the defect that the proof is about: readings are called durable as soon as they are
  * queued. tests/broker/errors must then find readings that were acknowledged and are not there. */
@@ -25,11 +26,6 @@ enum vg_err __real_vg_dlog_append_group(struct vg_dlog_appender *a, enum vg_topi
 enum vg_err __wrap_vg_dlog_appender_dispatch(struct vg_dlog_appender *a, struct vg_error *err);
 enum vg_err __real_vg_dlog_appender_dispatch(struct vg_dlog_appender *a, struct vg_error *err);
 
-rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text,
-                                size_t size);
-rd_kafka_t *__real_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text,
-                                size_t size);
-
 static struct {
     vg_dlog_verdict_fn *fn;
     void *arg;
@@ -44,16 +40,6 @@ static bool answers_first(void)
         known = defect != NULL && strcmp(defect, "answer-first") == 0;
     }
     return known == 1;
-}
-
-rd_kafka_t *__wrap_rd_kafka_new(rd_kafka_type_t type, rd_kafka_conf_t *conf, char *text,
-                                size_t size)
-{
-    if (type == RD_KAFKA_PRODUCER &&
-        rd_kafka_conf_set(conf, "max.in.flight", "1", text, size) != RD_KAFKA_CONF_OK) {
-        return NULL;
-    }
-    return __real_rd_kafka_new(type, conf, text, size);
 }
 
 enum vg_err __wrap_vgi_kafka_describe(void *log, enum vg_topic t, struct vg_dlog_topic_info *out,

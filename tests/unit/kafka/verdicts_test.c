@@ -13,7 +13,7 @@ struct fx {
     struct mock mock;
     void *appender;
     int durable, failed;
-    struct vg_dlog_verdict last;
+    struct vg_dlog_verdict last, refused;
 };
 
 static int setup(void **state)
@@ -46,6 +46,7 @@ static void on_verdict(void *arg, const struct vg_dlog_verdict *v)
     fx->durable += v->result == VG_OK;
     fx->failed += v->result != VG_OK;
     fx->last = *v;
+    fx->refused = v->result != VG_OK ? *v : fx->refused;
 }
 
 static enum vg_err append(struct fx *fx)
@@ -182,6 +183,28 @@ static void no_record_becomes_durable_behind_one_that_was_refused(void **state)
     assert_int_equal(fx->failed, 2);
 }
 
+/* A broker that has heard nothing of a producer yet takes any sequence number. So a second request
+ * that was on its way while the first one was refused is stored, and the client calls the first one
+ * delivered as well. Nobody has told its offset, and it is not there. */
+static void no_record_is_called_durable_because_a_later_one_is(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 500);
+    rd_kafka_mock_push_request_errors(fx->mock.cluster, PRODUCE, 1,
+                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
+    assert_int_equal(append(fx), VG_OK);
+    turn_until(fx, vgi_now_ms() + 200); /* it is on its way, and its refusal not yet here */
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 3);
+    assert_int_equal(fx->durable, 2);
+    assert_int_equal(fx->failed, 1);
+    assert_int_equal(fx->refused.result, VG_E_IO);
+    assert_true(fx->refused.maybe_persisted);
+    assert_int_equal(fx->refused.offset, -1);
+}
+
 static void a_full_queue_refuses_and_takes_records_again_after_a_verdict(void **state)
 {
     struct fx *fx = *state;
@@ -271,6 +294,7 @@ int main(void)
         FX_TEST(an_answer_that_does_not_come_leaves_it_open_whether_the_record_is_stored),
         FX_TEST(no_record_becomes_durable_before_an_earlier_one_that_timed_out),
         FX_TEST(no_record_becomes_durable_behind_one_that_was_refused),
+        FX_TEST(no_record_is_called_durable_because_a_later_one_is),
         FX_TEST(a_full_queue_refuses_and_takes_records_again_after_a_verdict),
         FX_TEST(a_producer_with_a_fatal_error_is_replaced),
         FX_TEST(waiting_for_an_answer_costs_next_to_no_processor_time),
