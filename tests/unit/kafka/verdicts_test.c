@@ -205,6 +205,42 @@ static void no_record_is_called_durable_because_a_later_one_is(void **state)
     assert_int_equal(fx->refused.offset, -1);
 }
 
+/* When the produce requests came that the broker has received, at most `max`; how many there were. */
+static size_t produce_requests(struct fx *fx, int64_t *at_us, size_t max)
+{
+    size_t all = 0, n = 0;
+    rd_kafka_mock_request_t **requests = rd_kafka_mock_get_requests(fx->mock.cluster, &all);
+    for (size_t i = 0; i < all; i++) {
+        if (rd_kafka_mock_request_api_key(requests[i]) == PRODUCE && n < max) {
+            at_us[n++] = (int64_t)rd_kafka_mock_request_timestamp(requests[i]);
+        }
+    }
+    rd_kafka_mock_request_destroy_array(requests, all);
+    return n;
+}
+
+/* cross/patches/librdkafka, 0005 */
+static void nothing_is_sent_behind_a_first_request_before_it_is_acknowledged(void **state)
+{
+    struct fx *fx = *state;
+    int64_t at_us[4] = {0};
+    fx->mock.conf.verdict_ms = DEADLINE_MS; /* it takes some answers to connect */
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 300);
+    rd_kafka_mock_start_request_tracking(fx->mock.cluster);
+    assert_int_equal(append(fx), VG_OK);
+    const int64_t until = vgi_now_ms() + DEADLINE_MS;
+    while (produce_requests(fx, at_us, 4) == 0) {
+        assert_true(vgi_now_ms() < until);
+        turn(fx);
+    }
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 2);
+    assert_int_equal(fx->durable, 2);
+    assert_int_equal(produce_requests(fx, at_us, 4), 2);
+    assert_in_range(at_us[1] - at_us[0], 290000, DEADLINE_MS * 1000);
+    rd_kafka_mock_stop_request_tracking(fx->mock.cluster);
+}
+
 static void a_full_queue_refuses_and_takes_records_again_after_a_verdict(void **state)
 {
     struct fx *fx = *state;
@@ -295,6 +331,7 @@ int main(void)
         FX_TEST(no_record_becomes_durable_before_an_earlier_one_that_timed_out),
         FX_TEST(no_record_becomes_durable_behind_one_that_was_refused),
         FX_TEST(no_record_is_called_durable_because_a_later_one_is),
+        FX_TEST(nothing_is_sent_behind_a_first_request_before_it_is_acknowledged),
         FX_TEST(a_full_queue_refuses_and_takes_records_again_after_a_verdict),
         FX_TEST(a_producer_with_a_fatal_error_is_replaced),
         FX_TEST(waiting_for_an_answer_costs_next_to_no_processor_time),
