@@ -1,4 +1,5 @@
-/* What the log says of the card: that it is full, that it is damaged, that readings had to go. */
+/* What the log says of the agent's bounds: that the card is full or damaged, that readings had to go,
+ * that what is kept beside them had to. */
 #include "parts.h"
 
 #include "vigia/log.h"
@@ -56,20 +57,51 @@ static void tell_damaged_files(struct vgi_agent *a)
     b->rows = d.rows;
 }
 
-void vgi_bounds_tell(struct vgi_agent *a, bool last)
+static void tell_counts(struct vgi_agent *a, const struct vg_buffer_stats *s, struct vg_mono now,
+                        bool last)
 {
     struct vgi_bounds *b = &a->bounds;
+    const struct {
+        struct vgi_told *told;
+        uint64_t total;
+        enum vg_log_level level;
+        const char *id, *unit;
+    } counts[] = {
+        {&b->damaged_rows, s->damaged_rows, VG_LOG_ERROR, "rows-damaged", "rows"},
+        {&b->evicted, s->evicted, VG_LOG_WARN, "readings-evicted", "rows"},
+        {&b->quarantine, s->quarantine_trimmed, VG_LOG_WARN, "quarantine-trimmed", "rows"},
+        {&b->undated, s->undated, VG_LOG_WARN, "readings-undated", "rows"},
+        {&b->gaps, s->gaps_joined, VG_LOG_WARN, "gaps-joined", "gaps"},
+        {&b->asides, s->asides_removed, VG_LOG_WARN, "set-aside-removed", "files"},
+    };
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        const uint64_t count = untold(counts[i].told, counts[i].total, now, COUNT_AGAIN_MS, last);
+        if (count > 0) {
+            vg_log_write(counts[i].level, counts[i].id, "file=%s %s=%" PRIu64,
+                         VG_Q(a->conf->buffer_path), counts[i].unit, count);
+        }
+    }
+}
+
+static void tell_parked(struct vgi_agent *a, struct vg_mono now, bool last)
+{
+    if (a->uplink == NULL) {
+        return;
+    }
+    const uint64_t count = untold(&a->bounds.parked, vg_uplink_stats(a->uplink)->parked_forgotten,
+                                  now, COUNT_AGAIN_MS, last);
+    if (count > 0) {
+        vg_log_warn("parked-sensors-forgotten", "sensors=%" PRIu64, count);
+    }
+}
+
+void vgi_bounds_tell(struct vgi_agent *a, bool last)
+{
     const struct vg_mono now = vg_now_mono(a->clock);
     struct vg_buffer_stats s;
     vg_buffer_stats(a->buffer, &s);
     tell_full(a, &s, now, last);
     tell_damaged_files(a);
-    uint64_t count = untold(&b->damaged_rows, s.damaged_rows, now, COUNT_AGAIN_MS, last);
-    if (count > 0) {
-        vg_log_error("rows-damaged", "file=%s rows=%" PRIu64, VG_Q(a->conf->buffer_path), count);
-    }
-    count = untold(&b->evicted, s.evicted, now, COUNT_AGAIN_MS, last);
-    if (count > 0) {
-        vg_log_warn("readings-evicted", "file=%s rows=%" PRIu64, VG_Q(a->conf->buffer_path), count);
-    }
+    tell_counts(a, &s, now, last);
+    tell_parked(a, now, last);
 }

@@ -12,6 +12,10 @@ enum figure {
     REFUSED,
     EVICTED,
     QUARANTINED,
+    QUARANTINE_TRIMMED,
+    UNDATED,
+    GAPS_JOINED,
+    ASIDES_REMOVED,
     PARKED,
     DAMAGED,
     OTHERS,
@@ -61,6 +65,15 @@ static struct vg_metric figures[FIGURES] = {
         C("refused_readings_total", NULL, "Readings lost because memory before the card was full."),
     [EVICTED] = C("evicted_readings_total", NULL, "Readings given up unsent, by size or age."),
     [QUARANTINED] = C("quarantined_readings_total", NULL, "Readings that no collector will take."),
+    [QUARANTINE_TRIMMED] = C("quarantine_trimmed_total", NULL,
+                             "Quarantined readings removed because quarantine was full."),
+    [UNDATED] = C("undated_readings_total", NULL,
+                  "Times a reading of an earlier boot was taken from the card without its time."),
+    [GAPS_JOINED] =
+        C("gaps_joined_total", NULL,
+          "Runs of readings given up whose gap event is another's: the table of gaps was full."),
+    [ASIDES_REMOVED] = C("set_aside_removed_total", NULL,
+                         "Buffer files set aside, damaged or refused, that one more removed."),
     [PARKED] = C("parked_readings_total", NULL,
                  "Times a reading was parked: its sensor is not this device's."),
     [DAMAGED] =
@@ -120,6 +133,10 @@ void vgi_figures_tick(struct vgi_agent *a)
     set(REFUSED, b.refused);
     set(EVICTED, b.evicted);
     set(QUARANTINED, b.quarantined);
+    set(QUARANTINE_TRIMMED, b.quarantine_trimmed);
+    set(UNDATED, b.undated);
+    set(GAPS_JOINED, b.gaps_joined);
+    set(ASIDES_REMOVED, b.asides_removed);
     set(PARKED, b.parked);
     set(DAMAGED, b.damaged);
     set(OTHERS, vg_buffer_found(a->buffer)->others);

@@ -25,7 +25,7 @@ struct vgi_told {
 
 struct vgi_bounds {
     bool full; /* the last line of the two says so */
-    struct vgi_told fulls, damaged_rows, evicted;
+    struct vgi_told fulls, damaged_rows, evicted, quarantine, undated, gaps, asides, parked;
     uint64_t files, rows; /* damaged and told */
 };
 
@@ -80,7 +80,8 @@ enum vg_err vgi_relay_open_uplink(struct vgi_agent *a, struct vg_error *err);
 void vgi_relay_tick(struct vgi_agent *a);
 void vgi_relay_close(struct vgi_agent *a);
 
-/* bounds.c: after the buffer is open; `last`: what was kept back for its pace is told now. */
+/* bounds.c: after the buffer is open, before the uplink is closed; `last`: what was kept back for its
+ * pace is told now. */
 void vgi_bounds_tell(struct vgi_agent *a, bool last);
 
 /* keeper.c */

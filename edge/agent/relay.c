@@ -232,13 +232,13 @@ void vgi_relay_tick(struct vgi_agent *a)
 
 void vgi_relay_close(struct vgi_agent *a)
 {
+    if (a->buffer != NULL) {
+        vgi_bounds_tell(a, true);
+    }
     vg_uplink_close(a->uplink);
     vg_uplink_net_free(a->net);
     vg_loop_unwatch(a->loop, a->buffer_watch);
     vg_loop_timer_remove(a->loop, a->end);
-    if (a->buffer != NULL) {
-        vgi_bounds_tell(a, true);
-    }
     struct vg_error err;
     const uint64_t lost = vg_buffer_close(a->buffer, &err);
     if (lost > 0) {

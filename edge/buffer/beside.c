@@ -72,7 +72,7 @@ static enum vg_err count(const char *path, const char *kind, char first[NAME_MAX
 }
 
 /* Removes the oldest of those set aside before, so that what comes again cannot fill the card. */
-static void forget(const char *path, const char *kind)
+static void forget(const char *path, const char *kind, uint64_t *removed)
 {
     char folder[VGI_PATH_MAX], oldest[NAME_MAX + 1];
     size_t n;
@@ -83,14 +83,14 @@ static void forget(const char *path, const char *kind)
         }
         char victim[sizeof folder + sizeof oldest + 8];
         (void)snprintf(victim, sizeof victim, "%s%s", folder, oldest);
-        (void)unlink(victim);
+        *removed += unlink(victim) == 0 ? 1 : 0;
         (void)snprintf(victim, sizeof victim, "%s%s-wal", folder, oldest);
         (void)unlink(victim);
     }
 }
 
 static enum vg_err set_aside(const char *path, const char *kind, int64_t wall_s,
-                             char to[VGI_BESIDE_MAX], struct vg_error *err)
+                             char to[VGI_BESIDE_MAX], uint64_t *removed, struct vg_error *err)
 {
     char from[VGI_BESIDE_MAX], wal[VGI_BESIDE_MAX + 4];
     /* The second part keeps two in one second apart. */
@@ -110,20 +110,20 @@ static enum vg_err set_aside(const char *path, const char *kind, int64_t wall_s,
     if (rename(from, wal) != 0 && errno != ENOENT) {
         return vg_fail(err, VG_E_IO, "%s: cannot become %s: %s", from, wal, strerror(errno));
     }
-    forget(path, kind);
+    forget(path, kind, removed);
     return VG_OK;
 }
 
 enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
-                               struct vg_error *err)
+                               uint64_t *removed, struct vg_error *err)
 {
-    return set_aside(path, DAMAGED, wall_s, to, err);
+    return set_aside(path, DAMAGED, wall_s, to, removed, err);
 }
 
 enum vg_err vgi_beside_refused(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
-                               struct vg_error *err)
+                               uint64_t *removed, struct vg_error *err)
 {
-    enum vg_err e = set_aside(path, REFUSED, wall_s, to, err);
+    enum vg_err e = set_aside(path, REFUSED, wall_s, to, removed, err);
     return e == VG_OK ? vg_folder_sync(path, err) : e;
 }
 

@@ -15,13 +15,14 @@
  * open is refused. */
 #define VGI_OTHERS_MAX 8
 
-/* Renames the file and its WAL, closed before; `to` gets the name. */
+/* Renames the file and its WAL, closed before; `to` gets the name. *removed is increased by the files
+ * that go for it. */
 enum vg_err vgi_beside_damaged(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
-                               struct vg_error *err) VG_NODISCARD;
+                               uint64_t *removed, struct vg_error *err) VG_NODISCARD;
 
 /* The same for a file in which only quarantine is left, durably. */
 enum vg_err vgi_beside_refused(const char *path, int64_t wall_s, char to[VGI_BESIDE_MAX],
-                               struct vg_error *err) VG_NODISCARD;
+                               uint64_t *removed, struct vg_error *err) VG_NODISCARD;
 
 /* How many NAME.of-* there are. VG_E_IO, VG_E_DENIED, VG_E_NOMEM: the folder cannot be listed. */
 enum vg_err vgi_beside_others(const char *path, size_t *others, struct vg_error *err) VG_NODISCARD;

@@ -98,6 +98,7 @@ static enum vg_err take_stock(struct vg_buffer *b, int64_t wall_s, struct vg_err
     }
     b->own.bytes = live;
     b->own.damaged = b->found.damaged ? 1 : 0;
+    b->own.asides_removed = b->store.asides_removed;
     if (b->found.damaged) {
         vgi_writer_damage(b, 0);
         (void)vgi_writer_event(b, VG_EVENT_STORAGE, "damaged: file set aside, a new one begun");

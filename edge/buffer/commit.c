@@ -24,6 +24,7 @@ void vgi_gap_add(struct vg_buffer *b, enum vgi_gap_reason reason, int lane, uint
         /* A full table merges into its last entry: the count stays right, all else names the
          * newest run. */
         if (!g->told && (same || (b->gap_count == VGI_GAPS_MAX && i + 1 == b->gap_count))) {
+            b->own.gaps_joined += same ? 0 : 1;
             bool joins = same && g->first > 0 && first > 0;
             g->reason = (uint8_t)reason;
             g->lane = (uint8_t)lane;
@@ -262,6 +263,7 @@ static void account(struct vg_buffer *b, const uint64_t *tails, const uint64_t *
     s->evicted += c->evicted;
     s->settled += c->settled;
     s->quarantined += c->quarantined;
+    s->quarantine_trimmed += b->store.quarantine_trimmed;
     s->commits++;
     s->commit_us_last = us;
     s->commit_us_max = us > s->commit_us_max ? us : s->commit_us_max;
@@ -302,13 +304,15 @@ bool vgi_commit(struct vg_buffer *b)
 
     bool sweep = start.ns >= b->sweep_at.ns;
     struct vgi_gap gaps[VGI_GAPS_MAX];
-    size_t gap_count = b->gap_count;
+    const size_t gap_count = b->gap_count;
+    const uint64_t gaps_joined = b->own.gaps_joined;
     memcpy(gaps, b->gaps, sizeof gaps);
     struct change c = {0};
     if (!transact(b, tails, sweep, &c)) {
         vgi_store_undo(&b->store);
         memcpy(b->gaps, gaps, sizeof gaps);
         b->gap_count = gap_count;
+        b->own.gaps_joined = gaps_joined;
         vgi_writer_fault(b);
         return false;
     }

@@ -104,6 +104,7 @@ static void hand_out(struct vg_buffer *b, int lane, struct vgi_key key, uint64_t
     r->time_ms = known ? wall_ms : 0;
     if (!known && r->quality == VG_QUALITY_SYNCED) {
         r->quality = VG_QUALITY_UNSYNCED;
+        b->own.undated += booted ? 0 : 1;
     }
     row->taken = (struct vg_boot){taken_ns};
     row->booted = booted;

@@ -220,12 +220,21 @@ static bool insert_epoch(struct vgi_store *s)
     return finish(s, st, sqlite3_step(st));
 }
 
+static bool trim_quarantine(struct vgi_store *s)
+{
+    if (!RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max)) {
+        return false;
+    }
+    s->quarantine_trimmed += (uint64_t)sqlite3_changes(s->db);
+    return true;
+}
+
 static bool register_epoch(struct vgi_store *s)
 {
     return insert_boot(s) &&
            RUN(s, ST_EPOCHS_TRIM, s->epoch, SEQ_MASK + 1, lane_begin(VG_BUFFER_ROUTINE)) &&
            insert_epoch(s) && RUN(s, ST_ANCHORS_TRIM, s->boot, s->anchors_max) &&
-           RUN(s, ST_BOOTS_TRIM, s->boot) && RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max);
+           RUN(s, ST_BOOTS_TRIM, s->boot) && trim_quarantine(s);
 }
 
 void vgi_store_bound(struct vgi_store *s, int64_t max_bytes)
@@ -238,6 +247,7 @@ void vgi_store_bound(struct vgi_store *s, int64_t max_bytes)
 
 bool vgi_store_begin(struct vgi_store *s)
 {
+    s->quarantine_trimmed = 0;
     return run(s, ST_BEGIN, NULL, 0) &&
            (s->registered || (vgi_store_forward(s) && register_epoch(s)));
 }
@@ -304,8 +314,7 @@ bool vgi_store_quarantine(struct vgi_store *s, int lane, struct vgi_key key, uin
 {
     return RUN(s, ST_QUARANTINE, place_of(lane, key.epoch, key.seq), lane, key.epoch,
                (int64_t)key.seq, code) &&
-           RUN(s, ST_QUARANTINE_TRIM, s->quarantine_max) &&
-           vgi_store_remove(s, lane, key.epoch, key.seq, key.seq, removed);
+           trim_quarantine(s) && vgi_store_remove(s, lane, key.epoch, key.seq, key.seq, removed);
 }
 
 bool vgi_store_anchor(struct vgi_store *s, struct vgi_anchor a)

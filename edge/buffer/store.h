@@ -80,6 +80,7 @@ struct vgi_store {
     char path[VGI_PATH_MAX];
     char vfs[64];
     char aside[VGI_BESIDE_MAX]; /* the damaged file that was set aside last; "": none */
+    uint64_t asides_removed;    /* files set aside earlier that had to go for another one */
     char device[VG_DEVICE_NAME_MAX + 1];
     char boot_id[VGI_BOOT_ID_MAX + 1];
     uint64_t id;                        /* of this open; survives a damaged file */
@@ -90,6 +91,7 @@ struct vgi_store {
     char owner[VG_DEVICE_NAME_MAX + 1]; /* whose file this was when opened; "": not known */
     bool kept; /* when opened, something was in it that is not to be lost */
     int64_t anchors_max, quarantine_max; /* entries kept */
+    uint64_t quarantine_trimmed;         /* entries above that, gone in this transaction */
     int wal_pages;
     enum vgi_fault fault; /* of the last failure */
     char why[160];

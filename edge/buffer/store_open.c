@@ -334,7 +334,7 @@ static enum vg_err open_file(struct vgi_store *s, int64_t wall_s, bool *damaged,
         }
         vgi_store_close(s);
         if (broken && round == 0) {
-            e = vgi_beside_damaged(s->path, wall_s, s->aside, &detail);
+            e = vgi_beside_damaged(s->path, wall_s, s->aside, &s->asides_removed, &detail);
             *damaged = true;
         } else if (broken) {
             e = vg_fail(&detail, VG_E_CORRUPT, "%s: damaged again as soon as it was made", s->path);
@@ -389,7 +389,7 @@ static enum vg_err give_way(struct vgi_store *s, int64_t wall_s, struct vg_buffe
     }
     if (damaged) {
         found->damaged = true;
-        return vgi_beside_damaged(s->path, wall_s, s->aside, err);
+        return vgi_beside_damaged(s->path, wall_s, s->aside, &s->asides_removed, err);
     }
     if (!in.waits && !in.refused) {
         return vgi_beside_remove(s->path, err);
@@ -399,7 +399,7 @@ static enum vg_err give_way(struct vgi_store *s, int64_t wall_s, struct vg_buffe
         vgi_beside_name(s->path, s->owner, name);
         e = vgi_beside_put(s->path, s->owner, err);
     } else {
-        e = vgi_beside_refused(s->path, wall_s, name, err);
+        e = vgi_beside_refused(s->path, wall_s, name, &s->asides_removed, err);
     }
     if (e == VG_OK) {
         (void)vg_str_copy(name, found->set_aside, sizeof found->set_aside);
@@ -460,6 +460,6 @@ enum vg_err vgi_store_replace(struct vgi_store *s, int64_t wall_s, struct vg_err
 {
     bool again;
     vgi_store_close(s);
-    enum vg_err e = vgi_beside_damaged(s->path, wall_s, s->aside, err);
+    enum vg_err e = vgi_beside_damaged(s->path, wall_s, s->aside, &s->asides_removed, err);
     return e != VG_OK ? e : open_file(s, wall_s, &again, err);
 }

@@ -110,7 +110,9 @@ static void begin_again(struct vg_buffer *b)
 {
     struct vg_error err;
     b->own.damaged++;
-    if (vgi_store_replace(&b->store, vg_now_wall(b->clock).ms / 1000, &err) != VG_OK) {
+    const enum vg_err e = vgi_store_replace(&b->store, vg_now_wall(b->clock).ms / 1000, &err);
+    b->own.asides_removed = b->store.asides_removed;
+    if (e != VG_OK) {
         give_up(b, err.text);
         return;
     }

@@ -412,6 +412,65 @@ def readings_given_up_are_told(rig):
     assert len(counts) == 2 and sum(counts) >= least, (counts, least)
 
 
+def number(line, key):
+    return int(line.split(key + "=")[1].split()[0])
+
+
+def what_leaves_a_full_bound_of_the_buffer_is_told(rig):
+    small = {"buffer__max_bytes": "65536"}
+    rig.agent(STORY, "127.0.0.1:%d" % free_port(), **small)
+    urgent_waits = 'vigia_edge_waiting_readings{lane="urgent"}'
+    wait_for("alarms wait on the card", lambda: (figures(rig.edge) or {}).get(urgent_waits, 0) >= 3)
+    rig.edge.stop()
+    db = sqlite3.connect(rig.path("edge.db"))
+    with db:  # as if years had passed: a boot without the anchors of its first week, refused readings, many starts
+        db.execute("UPDATE boots SET id = 'earlier'")
+        db.execute("UPDATE queue SET taken = 0")
+        boot, = db.execute("SELECT max(boot) FROM boots").fetchone()
+        db.execute("DELETE FROM anchors")
+        db.executemany("INSERT INTO anchors VALUES(?, ?, ?)", [(boot, n * 600 * 10**9, 1793194820000 + n * 600000) for n in range(1100, 9292)])
+        db.executemany("INSERT INTO quarantine VALUES(?, 1, 1, ?, 150, 0, zeroblob(1200))", [(n, n) for n in range(1, 1001)])
+        db.executemany("INSERT INTO epochs VALUES(?, ?, ?, 'pi-42')", [(100 + n, n, boot) for n in range(600)])
+        db.executemany("INSERT INTO queue VALUES(?, 0, zeroblob(600))", [(1 << 62 | (100 + n) << 38 | 1,) for n in range(600)])
+    db.close()
+    collector = rig.collector()
+    quiet = "sensor nothing period 1d motion off\nend 1s\n"
+    rig.agent(quiet, "127.0.0.1:%d" % collector.port, source_sim__ledger="", **small)
+    for line, unit, metric in (("quarantine-trimmed", "rows", "quarantine_trimmed_total"), ("readings-undated", "rows", "undated_readings_total"),
+                               ("gaps-joined", "gaps", "gaps_joined_total")):
+        told, = wait_for("the line " + line, lambda: lines_of(rig, line))
+        assert 0 < number(told, unit) <= figures(rig.edge)["vigia_edge_" + metric], (told, figures(rig.edge))
+        assert "edge.db" in told.split("file=")[1], told
+    assert figures(rig.edge)["vigia_edge_set_aside_removed_total"] == 0
+    rig.edge.stop()
+    assert not lines_of(rig, "set-aside-removed"), rig.edge.log()
+    for n in range(1, 4):
+        with open(rig.path("edge.db.damaged-%010d" % n), "w"):
+            pass
+    with open(rig.path("edge.db"), "r+b") as f:
+        f.write(b"oops")
+    rig.agent(quiet, "127.0.0.1:%d" % collector.port, source_sim__ledger="", **small)
+    removed = wait_for("the agent is up", lambda: figures(rig.edge))["vigia_edge_set_aside_removed_total"]
+    told, = lines_of(rig, "set-aside-removed")
+    assert number(told, "files") == removed == 2, told
+
+
+def parked_sensors_that_are_forgotten_are_told(rig):
+    os.environ["VIGIA_TEST_PARKED_SENSORS"] = "2"
+    collector = rig.collector()
+    rig.agent("seed %d\nsensor foreign-1..foreign-6  period 100ms  motion off\nend 600s\n" % SEED, "127.0.0.1:%d" % collector.port,
+              program=FAULTY_EDGE, source_sim__ledger="")
+    forgotten = "vigia_edge_parked_sensors_forgotten_total"
+    wait_for("the line is there", lambda: lines_of(rig, "parked-sensors-forgotten"))
+    told = figures(rig.edge)[forgotten]
+    wait_for("more are forgotten", lambda: figures(rig.edge)[forgotten] > told)
+    assert len(lines_of(rig, "parked-sensors-forgotten")) == 1, rig.edge.log()
+    least = figures(rig.edge)[forgotten]
+    rig.edge.stop()
+    counts = [number(line, "sensors") for line in lines_of(rig, "parked-sensors-forgotten")]
+    assert len(counts) == 2 and sum(counts) >= least, (counts, least)
+
+
 def main():
     name = sys.argv[1]
     if not os.path.exists(FIXTURE):

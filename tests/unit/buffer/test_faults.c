@@ -483,6 +483,7 @@ static void damaged_files_do_not_pile_up(void **state)
     struct rig *r = *state;
     for (int i = 0; i < 6; i++) {
         rig_open(r);
+        assert_int_equal(stats(r).asides_removed, i > 2 ? 1 : 0);
         rig_close(r);
         int fd = open(r->path, O_RDWR);
         assert_true(fd >= 0);
@@ -491,6 +492,12 @@ static void damaged_files_do_not_pile_up(void **state)
     }
     rig_open(r);
     assert_true(files_named(r, "damaged") <= 4); /* two, each with its WAL */
+    assert_int_equal(stats(r).asides_removed, 1);
+    fault_arm(&fault_write, 1, SQLITE_CORRUPT, 0);
+    struct vg_reading x = smoke("s1");
+    append(r, &x);
+    wait_until(r, damage_seen, 2, "the damage");
+    assert_int_equal(stats(r).asides_removed, 2);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

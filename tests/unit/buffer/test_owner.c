@@ -231,6 +231,7 @@ static void files_with_quarantine_only_are_kept_but_are_not_other_buffers(void *
     assert_non_null(strstr(vg_buffer_found(r->b)->set_aside, "/buffer.db.refused-"));
     assert_int_equal(vg_buffer_found(r->b)->set_aside_rows, 0);
     assert_int_equal(vg_buffer_found(r->b)->others, 0);
+    assert_int_equal(stats(r).asides_removed, 1);
     assert_int_equal(fetch(r, VG_BUFFER_URGENT, 64), 0);
     expect_no_rows(r, "pi-99");
     rig_close(r);

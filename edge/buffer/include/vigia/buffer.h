@@ -113,6 +113,15 @@ struct vg_buffer_stats {
     uint64_t refused;                    /* appends refused: ring full */
     uint64_t evicted;                    /* rows removed unsent, by any bound */
     uint64_t quarantined, parked, settled;
+    /* Rows that left a full quarantine, the oldest first. */
+    uint64_t quarantine_trimmed;
+    /* Times that a row of an earlier boot was handed out without the time that it had: none of that
+     * boot's anchors that are kept reaches it. */
+    uint64_t undated;
+    /* Runs of rows given up that a full table of gaps joined to another: one event counts both. */
+    uint64_t gaps_joined;
+    /* Files set aside (NAME.damaged-, NAME.refused-) that went for one more. */
+    uint64_t asides_removed;
     uint64_t commits, commit_failures;
     uint64_t damaged;      /* files set aside, and rows whose checksum was wrong */
     uint64_t damaged_rows; /* the rows among them */
