@@ -1,6 +1,7 @@
 /* Opens one connection to the log file, refuses what is not ours, and verifies what durability
  * rests on. */
 #include "sqlite_db.h"
+#include "vigia/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -402,12 +403,17 @@ enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct 
 {
     const enum vg_err rc = open_db(path, flags, out, err);
     struct statvfs fs;
-    /* Not as configured, but as it is for now: Linux itself turns a file system read-only after an
-     * error, and back after a repair. */
-    if (rc == VG_E_DENIED && statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) {
+    if (rc != VG_E_DENIED || !vg_file_may_write(path)) {
+        return rc;
+    }
+    /* Not as configured, but as it is for now. Linux itself turns a file system read-only after an
+     * error, and back after a repair. And the library opens what it may not open for writing, for
+     * want of descriptors or inodes too, for reading only. */
+    if (statvfs(path, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0) {
         return vg_fail(err, VG_E_IO, "%s: its file system is read-only", path);
     }
-    return rc;
+    return vg_fail(err, VG_E_IO, "%s: cannot be opened for writing now; its permissions allow it",
+                   path);
 }
 
 enum vg_err vgi_conn_topics(struct vgi_conn *c, struct vg_error *err)

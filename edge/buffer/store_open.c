@@ -2,11 +2,13 @@
 #include "look.h"
 #include "store.h"
 
+#include "vigia/file.h"
 #include "vigia/span.h"
 
 #include <assert.h>
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 /* migrations[n] takes a file from version n to n + 1. */
@@ -278,11 +280,17 @@ static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
         break;
     case SQLITE_READONLY:
     case SQLITE_PERM:
-        class = VG_E_DENIED;
+        /* The library opens what it may not open for writing, for want of descriptors or inodes
+         * too, for reading only: what passes is no mistake of the configuration. */
+        class = vg_file_may_write(s->path) ? VG_E_IO : VG_E_DENIED;
         break;
     case SQLITE_CANTOPEN: {
         int number = s->db == NULL ? 0 : sqlite3_system_errno(s->db);
         class = number == 0 ? VG_E_NOTFOUND : vg_err_of_errno(number);
+        if ((class == VG_E_NOTFOUND || class == VG_E_DENIED) && vg_file_may_write(s->path)) {
+            return vg_fail(err, VG_E_IO, "%s: cannot be opened now; its permissions allow it",
+                           s->path);
+        }
         return vg_fail(err, class, "%s: %s; accepted: a file in a folder that exists", s->path,
                        s->db == NULL ? text : strerror(number));
     }

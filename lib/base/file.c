@@ -109,12 +109,17 @@ static int write_all(int fd, const char *from, size_t len)
 }
 
 /* Makes the rename durable. */
+static void folder_of(const char *path, char folder[static PATH_MAX])
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    snprintf(folder, PATH_MAX, "%.*s", (int)(len == 0 ? 1 : len), len == 0 ? "." : path);
+}
+
 static int sync_folder(const char *path)
 {
     char folder[PATH_MAX];
-    const char *slash = strrchr(path, '/');
-    size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
-    snprintf(folder, sizeof folder, "%.*s", (int)(len == 0 ? 1 : len), len == 0 ? "." : path);
+    folder_of(path, folder);
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return -1;
@@ -159,6 +164,18 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
                        strerror(errno));
     }
     return VG_OK;
+}
+
+static bool permits(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 || errno == EROFS;
+}
+
+bool vg_file_may_write(const char *path)
+{
+    char folder[PATH_MAX];
+    folder_of(path, folder);
+    return permits(folder, W_OK | X_OK) && (permits(path, W_OK) || errno == ENOENT);
 }
 
 enum vg_err vg_folder_sync(const char *path, struct vg_error *err)

@@ -115,6 +115,28 @@ static void what_the_user_may_not_touch_is_named(void **state)
     assert_int_equal(write_result, 0);
 }
 
+/* The file, one beside it, one in a folder that is not there. */
+static int may_write(void)
+{
+    return vg_file_may_write("file") << 2 | vg_file_may_write("other") << 1 |
+           vg_file_may_write("nowhere/file");
+}
+
+static void whether_a_file_may_be_written_depends_on_it_and_on_its_folder(void **state)
+{
+    (void)state;
+    vgt_write("file", "x");
+    assert_int_equal(chmod("file", 0666), 0);
+    assert_int_equal(chmod(".", 0777), 0);
+    assert_int_equal(as_nobody(may_write), 6);
+    assert_int_equal(chmod("file", 0444), 0);
+    assert_int_equal(as_nobody(may_write), 2);
+    assert_int_equal(chmod("file", 0666), 0);
+    assert_int_equal(chmod(".", 0555), 0);
+    assert_int_equal(as_nobody(may_write), 0);
+    assert_int_equal(chmod(".", 0700), 0);
+}
+
 static void an_atomic_write_replaces_and_is_private(void **state)
 {
     (void)state;
@@ -223,6 +245,7 @@ int main(void)
         cmocka_unit_test(a_secret_that_others_may_touch_is_refused),
         cmocka_unit_test(a_secret_of_the_wrong_kind_is_refused),
         cmocka_unit_test(what_the_user_may_not_touch_is_named),
+        cmocka_unit_test(whether_a_file_may_be_written_depends_on_it_and_on_its_folder),
         cmocka_unit_test(an_atomic_write_replaces_and_is_private),
         cmocka_unit_test(an_atomic_write_that_fails_leaves_what_was),
         cmocka_unit_test(an_endpoint_is_host_and_port),

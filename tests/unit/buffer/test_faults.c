@@ -3,6 +3,7 @@
 #include "faultvfs.h"
 #include "harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -500,11 +501,38 @@ static void damaged_files_do_not_pile_up(void **state)
     assert_int_equal(stats(r).asides_removed, 2);
 }
 
+static int open_for_reading(const char *path, int flags, int mode)
+{
+    if ((flags & O_ACCMODE) != O_RDONLY) {
+        errno = ENOSPC; /* of inodes */
+        return -1;
+    }
+    return open(path, flags, mode);
+}
+
+/* The library then tries to open it for reading only. The start ends with 1, and is tried again. */
+static void
+a_file_that_cannot_be_opened_for_writing_now_is_no_mistake_of_the_configuration(void **state)
+{
+    struct rig *r = *state;
+    sqlite3_vfs *vfs = sqlite3_vfs_find("unix");
+    for (int there = 0; there < 2; there++) {
+        vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_for_reading);
+        const enum vg_err rc = rig_try_open(r);
+        vfs->xSetSystemCall(vfs, "open", NULL);
+        print_message("%s: %s\n", vg_err_name(rc), r->err.text);
+        assert_int_equal(rc, VG_E_IO);
+        rig_open(r);
+        rig_close(r);
+    }
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_file_that_cannot_be_made_says_why),
+        TEST(a_file_that_cannot_be_opened_for_writing_now_is_no_mistake_of_the_configuration),
         TEST(a_failed_sync_anywhere_loses_nothing_that_was_committed),
         TEST(a_failed_write_anywhere_loses_nothing_that_was_committed),
         TEST(a_failed_sync_is_fatal_and_is_told_once),

@@ -3,6 +3,7 @@
 #include "sqlite_log.h"
 #include "vigia/log.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sqlite3.h>
@@ -271,6 +272,32 @@ static void a_file_system_that_is_read_only_for_now_is_no_mistake_of_the_configu
     umount2(fx->dir, MNT_DETACH);
 }
 
+static int open_for_reading(const char *path, int flags, int mode)
+{
+    if ((flags & O_ACCMODE) != O_RDONLY) {
+        errno = ENFILE;
+        return -1;
+    }
+    return open(path, flags, mode);
+}
+
+/* The library then opens it for reading only, without a word. */
+static void a_log_that_cannot_be_opened_for_writing_now_is_no_mistake_of_it_either(void **state)
+{
+    struct fx *fx = *state;
+    struct vg_error err;
+    struct vg_dlog *log = NULL;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    vg_dlog_close(make(fx));
+    vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_for_reading);
+    const enum vg_err rc = vg_dlog_open(&fx->conf, "test", 0, &log, &err);
+    vfs->xSetSystemCall(vfs, "open", NULL);
+    print_message("%s: %s\n", vg_err_name(rc), err.text);
+    assert_int_equal(rc, VG_E_IO);
+    ok(vg_dlog_open(&fx->conf, "test", 0, &log, &err), &err);
+    vg_dlog_close(log);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, sqlite_log_setup, sqlite_log_teardown)
 
 int main(int argc, char **argv)
@@ -283,6 +310,7 @@ int main(int argc, char **argv)
         T(a_full_disk_fails_records_cleanly_until_there_is_room),
         T(a_full_disk_stores_a_group_whole_or_not_at_all),
         T(a_file_system_that_is_read_only_for_now_is_no_mistake_of_the_configuration),
+        T(a_log_that_cannot_be_opened_for_writing_now_is_no_mistake_of_it_either),
         T(after_a_failed_sync_nothing_is_acknowledged_any_more),
     };
     if (argc == 2) {
