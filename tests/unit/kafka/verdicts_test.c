@@ -183,28 +183,6 @@ static void no_record_becomes_durable_behind_one_that_was_refused(void **state)
     assert_int_equal(fx->failed, 2);
 }
 
-/* A broker that has heard nothing of a producer yet takes any sequence number. So a second request
- * that was on its way while the first one was refused is stored, and the client calls the first one
- * delivered as well. Nobody has told its offset, and it is not there. */
-static void no_record_is_called_durable_because_a_later_one_is(void **state)
-{
-    struct fx *fx = *state;
-    assert_int_equal(append(fx), VG_OK);
-    await(fx, 1);
-    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 500);
-    rd_kafka_mock_push_request_errors(fx->mock.cluster, PRODUCE, 1,
-                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
-    assert_int_equal(append(fx), VG_OK);
-    turn_until(fx, vgi_now_ms() + 200); /* it is on its way, and its refusal not yet here */
-    assert_int_equal(append(fx), VG_OK);
-    await(fx, 3);
-    assert_int_equal(fx->durable, 2);
-    assert_int_equal(fx->failed, 1);
-    assert_int_equal(fx->refused.result, VG_E_IO);
-    assert_true(fx->refused.maybe_persisted);
-    assert_int_equal(fx->refused.offset, -1);
-}
-
 /* When the produce requests came that the broker has received, at most `max`; how many there were. */
 static size_t produce_requests(struct fx *fx, int64_t *at_us, size_t max)
 {
@@ -219,6 +197,43 @@ static size_t produce_requests(struct fx *fx, int64_t *at_us, size_t max)
     return n;
 }
 
+/* Turns until the broker has received `n` produce requests. */
+static void await_requests(struct fx *fx, size_t n)
+{
+    int64_t at_us[4];
+    const int64_t until = vgi_now_ms() + DEADLINE_MS;
+    while (produce_requests(fx, at_us, 4) < n) {
+        assert_true(vgi_now_ms() < until);
+        turn(fx);
+    }
+}
+
+/* A broker that has heard nothing of a producer yet takes any sequence number. So a second request
+ * that was on its way while the first one was refused is stored, and the client calls the first one
+ * delivered as well. Nobody has told its offset, and it is not there. */
+static void no_record_is_called_durable_because_a_later_one_is(void **state)
+{
+    struct fx *fx = *state;
+    assert_int_equal(append(fx), VG_OK);
+    await(fx, 1);
+    fx->mock.conf.verdict_ms = DEADLINE_MS;
+    rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 2000); /* no answer before the second */
+    rd_kafka_mock_start_request_tracking(fx->mock.cluster);
+    rd_kafka_mock_push_request_errors(fx->mock.cluster, PRODUCE, 1,
+                                      RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS);
+    assert_int_equal(append(fx), VG_OK);
+    await_requests(fx, 1);
+    assert_int_equal(append(fx), VG_OK);
+    await_requests(fx, 2);
+    await(fx, 3);
+    rd_kafka_mock_stop_request_tracking(fx->mock.cluster);
+    assert_int_equal(fx->durable, 2);
+    assert_int_equal(fx->failed, 1);
+    assert_int_equal(fx->refused.result, VG_E_IO);
+    assert_true(fx->refused.maybe_persisted);
+    assert_int_equal(fx->refused.offset, -1);
+}
+
 /* cross/patches/librdkafka, 0005 */
 static void nothing_is_sent_behind_a_first_request_before_it_is_acknowledged(void **state)
 {
@@ -228,11 +243,7 @@ static void nothing_is_sent_behind_a_first_request_before_it_is_acknowledged(voi
     rd_kafka_mock_broker_set_rtt(fx->mock.cluster, 1, 300);
     rd_kafka_mock_start_request_tracking(fx->mock.cluster);
     assert_int_equal(append(fx), VG_OK);
-    const int64_t until = vgi_now_ms() + DEADLINE_MS;
-    while (produce_requests(fx, at_us, 4) == 0) {
-        assert_true(vgi_now_ms() < until);
-        turn(fx);
-    }
+    await_requests(fx, 1);
     assert_int_equal(append(fx), VG_OK);
     await(fx, 2);
     assert_int_equal(fx->durable, 2);
