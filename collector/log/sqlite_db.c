@@ -157,8 +157,9 @@ static enum vg_err check_local(const char *path, struct vg_error *err)
     return VG_OK;
 }
 
-/* Whether the file's own header names another program (https://sqlite.org/fileformat.html §1.3). */
-static bool is_foreign(const char *path)
+/* Whether the file's own header names another program (https://sqlite.org/fileformat.html §1.3). False:
+ * it cannot be read. */
+static bool head_tells(const char *path, bool *foreign)
 {
     unsigned char head[72];
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -170,8 +171,8 @@ static bool is_foreign(const char *path)
                             ? 0
                             : (uint32_t)head[68] << 24 | (uint32_t)head[69] << 16 |
                                   (uint32_t)head[70] << 8 | head[71];
-    return got < 0 ||
-           (id != 0 && id != VGI_APPLICATION_ID && memcmp(head, "SQLite format 3", 16) == 0);
+    *foreign = id != 0 && id != VGI_APPLICATION_ID && memcmp(head, "SQLite format 3", 16) == 0;
+    return got >= 0;
 }
 
 /* Longest path that is opened, NUL included. */
@@ -261,10 +262,13 @@ static enum vg_err check_owner(const char *path, bool *fresh, struct vg_error *e
         /* Somebody opened it meanwhile: what was read may have been half written. */
         rc = read_owner(path, SQLITE_OPEN_READONLY, false, fresh, &undone, err);
     }
-    if (undone && !is_foreign(path)) {
-        rc = read_owner(path, SQLITE_OPEN_READWRITE, false, fresh, &undone, err);
+    bool foreign = false;
+    if (!undone || !head_tells(path, &foreign)) {
+        return rc;
     }
-    return rc;
+    return foreign ? vg_fail(err, VG_E_VERSION,
+                             "%s: belongs to another program, which was interrupted", path)
+                   : read_owner(path, SQLITE_OPEN_READWRITE, false, fresh, &undone, err);
 }
 
 /* The first switch to WAL needs the file alone and does not call the busy handler. */
@@ -403,7 +407,7 @@ enum vg_err vgi_db_open(const char *path, unsigned flags, sqlite3 **out, struct 
 {
     const enum vg_err rc = open_db(path, flags, out, err);
     struct statvfs fs;
-    if (rc != VG_E_DENIED || !vg_file_may_write(path)) {
+    if (rc != VG_E_DENIED || !vg_sqlite_may_write(path)) {
         return rc;
     }
     /* Not as configured, but as it is for now. Linux itself turns a file system read-only after an

@@ -282,12 +282,12 @@ static enum vg_err explain(struct vgi_store *s, int rc, struct vg_error *err)
     case SQLITE_PERM:
         /* The library opens what it may not open for writing, for want of descriptors or inodes
          * too, for reading only: what passes is no mistake of the configuration. */
-        class = vg_file_may_write(s->path) ? VG_E_IO : VG_E_DENIED;
+        class = vg_sqlite_may_write(s->path) ? VG_E_IO : VG_E_DENIED;
         break;
     case SQLITE_CANTOPEN: {
         int number = s->db == NULL ? 0 : sqlite3_system_errno(s->db);
         class = number == 0 ? VG_E_NOTFOUND : vg_err_of_errno(number);
-        if ((class == VG_E_NOTFOUND || class == VG_E_DENIED) && vg_file_may_write(s->path)) {
+        if ((class == VG_E_NOTFOUND || class == VG_E_DENIED) && vg_sqlite_may_write(s->path)) {
             return vg_fail(err, VG_E_IO, "%s: cannot be opened now; its permissions allow it",
                            s->path);
         }

@@ -108,7 +108,6 @@ static int write_all(int fd, const char *from, size_t len)
     return 0;
 }
 
-/* Makes the rename durable. */
 static void folder_of(const char *path, char folder[static PATH_MAX])
 {
     const char *slash = strrchr(path, '/');
@@ -116,6 +115,7 @@ static void folder_of(const char *path, char folder[static PATH_MAX])
     snprintf(folder, PATH_MAX, "%.*s", (int)(len == 0 ? 1 : len), len == 0 ? "." : path);
 }
 
+/* Makes the rename durable. */
 static int sync_folder(const char *path)
 {
     char folder[PATH_MAX];
@@ -168,14 +168,20 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
 
 static bool permits(const char *path, int mode)
 {
-    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0 || errno == EROFS;
+    return access(path, mode) == 0 || errno == EROFS;
 }
 
-bool vg_file_may_write(const char *path)
+bool vg_sqlite_may_write(const char *path)
 {
-    char folder[PATH_MAX];
-    folder_of(path, folder);
-    return permits(folder, W_OK | X_OK) && (permits(path, W_OK) || errno == ENOENT);
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    char at[PATH_MAX];
+    folder_of(path, at);
+    bool may = permits(at, W_OK | X_OK);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0] && may; i++) {
+        snprintf(at, sizeof at, "%s%s", path, suffixes[i]);
+        may = permits(at, R_OK | W_OK) || errno == ENOENT;
+    }
+    return may;
 }
 
 enum vg_err vg_folder_sync(const char *path, struct vg_error *err)

@@ -4,6 +4,7 @@
 #include "vigia/log.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,6 +53,29 @@ static void a_database_of_another_program_is_refused_and_not_touched(void **stat
     run_sql(fx->path,
             "PRAGMA application_id=1234; CREATE TABLE precious(x); INSERT INTO precious VALUES(1)");
     refused_untouched(fx, VG_E_VERSION, "another program");
+}
+
+/* Its journal can only be rolled back by who may write: that is for its own program to do. */
+static void
+a_database_of_another_program_that_was_interrupted_is_refused_and_not_touched(void **state)
+{
+    struct fx *fx = *state;
+    run_sql(fx->path, "PRAGMA application_id=1234; CREATE TABLE precious(x)");
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        static const char interrupted[] =
+            "PRAGMA cache_size=2; BEGIN;"
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n LIMIT 99)"
+            "INSERT INTO precious SELECT randomblob(4000) FROM n";
+        sqlite3 *db = NULL;
+        _exit(sqlite3_open(fx->path, &db) != SQLITE_OK ||
+              sqlite3_exec(db, interrupted, NULL, NULL, NULL) != SQLITE_OK);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    refused_untouched(fx, VG_E_VERSION, "which was interrupted");
 }
 
 static void a_database_without_an_owner_but_with_tables_is_refused(void **state)
@@ -149,6 +173,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         T(a_log_of_a_newer_version_is_refused_and_not_touched),
         T(a_database_of_another_program_is_refused_and_not_touched),
+        T(a_database_of_another_program_that_was_interrupted_is_refused_and_not_touched),
         T(a_database_without_an_owner_but_with_tables_is_refused),
         T(a_file_that_is_no_database_is_refused_and_not_touched),
         T(a_missing_or_empty_file_is_made_only_when_asked),

@@ -28,10 +28,10 @@ enum vg_err vg_file_write_atomic(const char *path, const void *data, size_t len,
 /* Syncs the folder in which `path` stands, so that a rename or removal there is durable. VG_E_IO. */
 enum vg_err vg_folder_sync(const char *path, struct vg_error *err) VG_NODISCARD;
 
-/* Whether a file may be written, or made where it is not, and others made beside it, as far as its
- * permissions and its folder tell. What may pass by itself is no hindrance: a file system that is
- * full or read-only for now, too many open files. */
-bool vg_file_may_write(const char *path);
+/* Whether an SQLite file and what stands beside it (-wal, -shm, -journal) may be written, or made
+ * where they are not, as far as their permissions and their folder tell. What may pass by itself is
+ * no hindrance: a file system that is full or read-only for now, too many open files. */
+bool vg_sqlite_may_write(const char *path);
 
 /* What a program returns from main: flushes standard output, and where any of what was printed
  * since the start was lost, tells so in one line on standard error, "PROGRAM: standard output:
