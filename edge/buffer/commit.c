@@ -238,13 +238,31 @@ static bool fault_before_commit(const struct change *c)
     return true;
 }
 
-static bool transact(struct vg_buffer *b, const uint64_t *tails, bool sweep, struct change *c)
+static bool statements(struct vg_buffer *b, const uint64_t *tails, bool sweep, struct change *c)
 {
     return vgi_store_begin(&b->store) && insert_rings(b, tails, c) && apply_settled(b, c) &&
            (!b->anchor_dirty || vgi_store_anchor(&b->store, b->newest)) &&
            (!sweep || evict_age(b, c)) && evict_bytes(b, c) &&
            (!b->gaps_dirty || vgi_store_gaps_save(&b->store, b->gaps, b->gap_count)) &&
            fault_before_commit(c) && vgi_store_commit(&b->store);
+}
+
+/* All, or nothing: what failed is undone, here too. */
+static bool transact(struct vg_buffer *b, const uint64_t *tails, bool sweep, struct change *c)
+{
+    struct vgi_gap gaps[VGI_GAPS_MAX];
+    const size_t gap_count = b->gap_count;
+    const uint64_t gaps_joined = b->own.gaps_joined;
+    memcpy(gaps, b->gaps, sizeof gaps);
+    *c = (struct change){0};
+    if (statements(b, tails, sweep, c)) {
+        return true;
+    }
+    vgi_store_undo(&b->store);
+    memcpy(b->gaps, gaps, sizeof gaps);
+    b->gap_count = gap_count;
+    b->own.gaps_joined = gaps_joined;
+    return false;
 }
 
 static void account(struct vg_buffer *b, const uint64_t *tails, const uint64_t *seqs,
@@ -303,16 +321,12 @@ bool vgi_commit(struct vg_buffer *b)
     (void)pthread_mutex_unlock(&b->lock);
 
     bool sweep = start.ns >= b->sweep_at.ns;
-    struct vgi_gap gaps[VGI_GAPS_MAX];
-    const size_t gap_count = b->gap_count;
-    const uint64_t gaps_joined = b->own.gaps_joined;
-    memcpy(gaps, b->gaps, sizeof gaps);
-    struct change c = {0};
-    if (!transact(b, tails, sweep, &c)) {
-        vgi_store_undo(&b->store);
-        memcpy(b->gaps, gaps, sizeof gaps);
-        b->gap_count = gap_count;
-        b->own.gaps_joined = gaps_joined;
+    struct change c;
+    bool done = transact(b, tails, sweep, &c);
+    if (!done && b->store.fault == VGI_FAULT_DAMAGED) {
+        done = transact(b, tails, sweep, &c);
+    }
+    if (!done) {
         vgi_writer_fault(b);
         return false;
     }

@@ -191,8 +191,11 @@ size_t vgi_rows_fetch(struct vg_buffer *b, int lane, size_t max, struct vg_buffe
         b->parked[lane].armed = false;
     }
     b->handed_count[lane] = 0;
-    bool readable = b->store.db != NULL;
-    if (readable && !fetch_stored(b, lane, max, out, &count) && !b->failed_for_good) {
+    bool good = b->store.db == NULL || fetch_stored(b, lane, max, out, &count);
+    if (!good && b->store.fault == VGI_FAULT_DAMAGED) {
+        good = fetch_stored(b, lane, max, out, &count); /* goes on behind the last row read */
+    }
+    if (!good && !b->failed_for_good) {
         vgi_writer_fault(b);
         if (!b->failed_for_good) {
             /* Rows in memory come after those that could not be read: handed out first, they would

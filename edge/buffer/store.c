@@ -278,6 +278,10 @@ bool vgi_store_checkpoint(struct vgi_store *s)
     }
     /* Our own call, because SQLite's automatic one swallows a failed fsync. */
     int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    if (vgi_store_classify(rc) == VGI_FAULT_DAMAGED) {
+        /* It has read the WAL and not yet synced the file: all is copied again. */
+        rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    }
     if (rc != SQLITE_OK) {
         return vgi_store_failed(s, rc, "checkpoint");
     }

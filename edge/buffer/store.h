@@ -52,7 +52,8 @@ struct sqlite3_stmt;
 enum vgi_fault {
     VGI_FAULT_NONE,
     VGI_FAULT_FULL,    /* no space, no memory: it may pass */
-    VGI_FAULT_DAMAGED, /* the file is not what we wrote */
+    VGI_FAULT_DAMAGED, /* the file is not what we wrote, or a read failed: only what is so a second
+                          time is acted on. No failed write or sync is this */
     VGI_FAULT_FATAL,   /* a write, a sync or our own statement failed: the file can no longer be
                           trusted to keep */
 };

@@ -370,11 +370,15 @@ static enum vg_err is_own(const struct vgi_store *s, bool *own, struct vg_error 
     return e;
 }
 
-/* Everything into the file itself, so that one rename moves it; the close then removes the WAL. */
-static int write_back(struct vgi_store *s)
+/* What the file holds; and everything into the file itself, so that one rename moves it: the close
+ * then removes the WAL. */
+static int ready_to_move(struct vgi_store *s, struct vgi_inside *in)
 {
     int no = 0;
-    int rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    int rc = vgi_store_inside(s, in);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    }
     return rc == SQLITE_OK ? sqlite3_file_control(s->db, "main", SQLITE_FCNTL_PERSIST_WAL, &no)
                            : rc;
 }
@@ -384,11 +388,11 @@ static enum vg_err give_way(struct vgi_store *s, int64_t wall_s, struct vg_buffe
                             struct vg_error *err)
 {
     struct vgi_inside in = {0};
-    int rc = vgi_store_inside(s, &in);
-    if (rc == SQLITE_OK) {
-        rc = write_back(s);
+    int rc = ready_to_move(s, &in);
+    /* A long file is not read through when it is opened. As in open_file, it is asked twice. */
+    if (vgi_store_classify(rc) == VGI_FAULT_DAMAGED) {
+        rc = ready_to_move(s, &in);
     }
-    /* A long file is not read through when it is opened. */
     const bool damaged = vgi_store_classify(rc) == VGI_FAULT_DAMAGED;
     enum vg_err e = rc == SQLITE_OK || damaged ? VG_OK : explain(s, rc, err);
     vgi_store_close(s);

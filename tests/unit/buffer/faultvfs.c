@@ -6,7 +6,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-struct fault fault_read, fault_write, fault_copy, fault_sync;
+struct fault fault_read, fault_log, fault_write, fault_copy, fault_sync;
+
+static _Thread_local const char self; /* its address names the thread */
 
 struct file {
     sqlite3_file base;
@@ -20,15 +22,18 @@ static sqlite3_vfs vfs;
 static int count(struct fault *f)
 {
     atomic_fetch_add(&f->calls, 1);
-    if (atomic_load(&f->after) == 0) {
+    const void *thread = atomic_load(&f->thread);
+    if (atomic_load(&f->after) == 0 || (thread != NULL && thread != &self)) {
         return SQLITE_OK;
     }
     if (atomic_load(&f->after) > 1) {
         atomic_fetch_sub(&f->after, 1);
         return SQLITE_OK;
     }
-    if (!atomic_load(&f->for_ever)) {
+    if (atomic_load(&f->more) == 0) {
         atomic_store(&f->after, 0);
+    } else if (atomic_load(&f->more) != FAULT_EVER) {
+        atomic_fetch_sub(&f->more, 1);
     }
     atomic_fetch_add(&f->fired, 1);
     return atomic_load(&f->code);
@@ -46,7 +51,8 @@ static int x_close(sqlite3_file *f)
 }
 static int x_read(sqlite3_file *f, void *to, int n, sqlite3_int64 at)
 {
-    int rc = count(&fault_read);
+    int rc = ((struct file *)(void *)f)->main ? SQLITE_OK : count(&fault_log);
+    rc = rc != SQLITE_OK ? rc : count(&fault_read);
     return rc != SQLITE_OK ? rc : real_of(f)->pMethods->xRead(real_of(f), to, n, at);
 }
 static int x_write(sqlite3_file *f, const void *from, int n, sqlite3_int64 at)
@@ -144,20 +150,31 @@ static void clear(struct fault *f)
     atomic_store(&f->after, 0);
     atomic_store(&f->fired, 0);
     atomic_store(&f->calls, 0);
+    atomic_store(&f->thread, NULL);
 }
 
 void fault_reset(void)
 {
     clear(&fault_read);
+    clear(&fault_log);
     clear(&fault_write);
     clear(&fault_copy);
     clear(&fault_sync);
 }
 
-void fault_arm(struct fault *f, int after, int code, int for_ever)
+void fault_arm(struct fault *f, int after, int code, int more)
 {
     clear(f);
     atomic_store(&f->code, code);
-    atomic_store(&f->for_ever, for_ever);
+    atomic_store(&f->more, more);
+    atomic_store(&f->after, after);
+}
+
+void fault_arm_here(struct fault *f, int after, int code)
+{
+    clear(f);
+    atomic_store(&f->code, code);
+    atomic_store(&f->more, 0);
+    atomic_store(&f->thread, &self);
     atomic_store(&f->after, after);
 }

@@ -145,6 +145,59 @@ static void another_devices_rows_are_set_aside_and_not_sent(void **state)
     assert_int_equal(files_named(r, ".of-pi-1"), 1);
 }
 
+/* Gives pi-1's file to pi-2 again and again; of its reads each `step`th fails once in turn. Returns
+ * how many did. */
+static int refuse_reads(struct rig *r, int step, uint64_t waiting)
+{
+    char wal[VG_BUFFER_FILE_MAX], kept[2][VG_BUFFER_FILE_MAX];
+    (void)snprintf(wal, sizeof wal, "%s-wal", r->path);
+    (void)snprintf(kept[0], sizeof kept[0], "%s/kept", r->folder);
+    (void)snprintf(kept[1], sizeof kept[1], "%s/kept-wal", r->folder);
+    copy_file(r->path, kept[0]);
+    copy_file(wal, kept[1]);
+    r->options.device = "pi-2";
+    int refused = 0, ended = 0;
+    for (int n = 1, fired = 1; fired > 0; n += step) {
+        copy_file(kept[0], r->path);
+        copy_file(kept[1], wal);
+        fault_arm_here(&fault_read, n, SQLITE_IOERR_CORRUPTFS);
+        const enum vg_err rc = rig_try_open(r);
+        fired = atomic_load(&fault_read.fired);
+        fault_reset();
+        refused += fired;
+        if (rc == VG_OK) {
+            assert_false(vg_buffer_found(r->b)->damaged);
+            assert_string_equal(vg_buffer_found(r->b)->set_aside, beside(r, "pi-1"));
+            assert_int_equal(vg_buffer_found(r->b)->set_aside_rows, waiting);
+        } else {
+            assert_int_equal(rc, VG_E_IO);
+            ended++;
+            rig_open(r);
+        }
+        rig_close(r);
+        assert_int_equal(files_named(r, "damaged"), 0);
+        assert_int_equal(unlink(beside(r, "pi-1")), 0);
+        assert_int_equal(unlink(r->path), 0);
+    }
+    assert_true(ended <= 2); /* each file's header: of that the library tells only that it failed */
+    return refused;
+}
+
+/* As damage they would never be sent. */
+static void another_devices_rows_are_its_own_though_the_card_refuses_a_read_once(void **state)
+{
+    struct rig *r = *state;
+    r->options.vfs = FAULT_VFS;
+    (void)leave_rows_killed(r, "pi-1", 3);
+    assert_true(refuse_reads(r, 1, 4) > 3);
+    /* More than the page cache holds, so that what is in it has to be read again. */
+    (void)leave_rows(r, "pi-1", 0);
+    run_sql(r->path, "INSERT INTO queue SELECT (1 << 62) | (1 << 38) | value, 1, zeroblob(60)"
+                     " FROM series");
+    (void)leave_rows_killed(r, "pi-1", 3);
+    assert_true(refuse_reads(r, 23, 10005) > 3);
+}
+
 static void a_device_that_has_its_name_back_sends_what_it_had(void **state)
 {
     struct rig *r = *state;
@@ -323,7 +376,7 @@ static void a_file_of_version_2_on_a_full_card_is_sent_and_brought_forward_later
     r->options.vfs = FAULT_VFS;
     const uint64_t store = leave_rows(r, "pi-1", 3);
     run_sql(r->path, "ALTER TABLE epochs DROP COLUMN device; PRAGMA user_version=2");
-    fault_arm(&fault_write, 1, SQLITE_FULL, 1);
+    fault_arm(&fault_write, 1, SQLITE_FULL, FAULT_EVER);
     rig_open(r);
     struct vg_reading u = smoke("s2");
     append(r, &u);
@@ -537,7 +590,7 @@ static void a_card_that_fails_while_a_file_is_set_aside_loses_nothing(void **sta
             assert_true(after < 100);
             const uint64_t store = leave_rows_killed(r, "pi-1", 3);
             r->options.device = "pi-2";
-            fault_arm(faults[f], after, SQLITE_IOERR_WRITE, 1);
+            fault_arm(faults[f], after, SQLITE_IOERR_WRITE, FAULT_EVER);
             opened = rig_try_open(r) == VG_OK;
             if (opened) {
                 assert_int_equal(fetch(r, VG_BUFFER_ROUTINE, 64), 0);
@@ -568,6 +621,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(another_devices_rows_are_set_aside_and_not_sent),
+        TEST(another_devices_rows_are_its_own_though_the_card_refuses_a_read_once),
         TEST(a_device_that_has_its_name_back_sends_what_it_had),
         TEST(a_file_in_which_nothing_waits_passes_to_the_next_device),
         TEST(a_gap_that_nobody_heard_of_waits_for_its_device),
