@@ -70,7 +70,7 @@ static void tell_counts(struct vgi_agent *a, const struct vg_buffer_stats *s, st
         {&b->damaged_rows, s->damaged_rows, VG_LOG_ERROR, "rows-damaged", "rows"},
         {&b->evicted, s->evicted, VG_LOG_WARN, "readings-evicted", "rows"},
         {&b->quarantine, s->quarantine_trimmed, VG_LOG_WARN, "quarantine-trimmed", "rows"},
-        {&b->undated, s->undated, VG_LOG_WARN, "readings-undated", "rows"},
+        {&b->undated, s->undated, VG_LOG_WARN, "readings-undated", "times"},
         {&b->gaps, s->gaps_joined, VG_LOG_WARN, "gaps-joined", "gaps"},
         {&b->asides, s->asides_removed, VG_LOG_WARN, "set-aside-removed", "files"},
     };

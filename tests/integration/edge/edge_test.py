@@ -436,7 +436,7 @@ def what_leaves_a_full_bound_of_the_buffer_is_told(rig):
     collector = rig.collector()
     quiet = "sensor nothing period 1d motion off\nend 1s\n"
     rig.agent(quiet, "127.0.0.1:%d" % collector.port, source_sim__ledger="", **small)
-    for line, unit, metric in (("quarantine-trimmed", "rows", "quarantine_trimmed_total"), ("readings-undated", "rows", "undated_readings_total"),
+    for line, unit, metric in (("quarantine-trimmed", "rows", "quarantine_trimmed_total"), ("readings-undated", "times", "undated_readings_total"),
                                ("gaps-joined", "gaps", "gaps_joined_total")):
         told, = wait_for("the line " + line, lambda: lines_of(rig, line))
         assert 0 < number(told, unit) <= figures(rig.edge)["vigia_edge_" + metric], (told, figures(rig.edge))
