@@ -52,6 +52,7 @@ struct vgi_kafka_processor {
     int64_t first_conflict_ms;
     int committed_ms; /* what the next request for committed positions may take */
     size_t txn_records, txn_bytes;
+    size_t txn_failed, txn_unplaced; /* reported: not delivered; delivered, but without an offset */
 };
 
 bool vgi_kafka_owns(const struct vgi_kafka_processor *p, int32_t partition);

@@ -4,7 +4,14 @@
  * fired: the group's generation travels with the positions, and it alone keeps out an instance that
  * has lost its partitions without knowing. The arguments of a repeated send are those of the first,
  * as the client requires. An error that is neither retriable nor abortable leaves nothing to do but
- * to end the program. */
+ * to end the program.
+ *
+ * A transaction is committed only when a broker has given every record of it an offset. What the
+ * client calls delivered without one it concludes from a later request (see kafka_appender.c), and
+ * for a producer that the broker has forgotten, after a quiet day, that is wrong. So all delivery
+ * reports are waited for before the commit: nothing is left for it to flush, and so no report can
+ * come in it unseen. They are at most VG_DLOG_TXN_RECORDS_MAX, and are served here alone: before a
+ * commit and in an abort. What is left when the producer is destroyed is dropped by the client. */
 #include "kafka_processor.h"
 
 #include "vigia/fault.h"
@@ -14,6 +21,7 @@
 #include <stdlib.h>
 
 #define FLUSH_MS      5000
+#define REPORTS_MS    500 /* between two looks at what the delivery reports say */
 #define SEND_CALL_MS  10000
 #define QUEUE_RECORDS "100000" /* above VG_DLOG_TXN_RECORDS_MAX: our own bound refuses first */
 #define QUEUE_KBYTES  "65536"
@@ -27,6 +35,19 @@ static enum vg_err finish(struct vgi_kafka_processor *p, struct vg_error *err,
         err->code = VG_E_FATAL;
     }
     return VG_E_FATAL;
+}
+
+static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *m, void *opaque)
+{
+    struct vgi_kafka_processor *p = opaque;
+    (void)rk;
+    p->txn_failed += m->err != RD_KAFKA_RESP_ERR_NO_ERROR;
+    p->txn_unplaced += m->err == RD_KAFKA_RESP_ERR_NO_ERROR && m->offset < 0;
+}
+
+static void add_callback(rd_kafka_conf_t *conf)
+{
+    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
 }
 
 enum vg_err vgi_kafka_txn_open(struct vgi_kafka_processor *p, struct vg_error *err)
@@ -53,7 +74,7 @@ enum vg_err vgi_kafka_txn_open(struct vgi_kafka_processor *p, struct vg_error *e
         {NULL, NULL},
     };
     const enum vg_err rc =
-        vgi_kafka_new(p->k, RD_KAFKA_PRODUCER, &p->note, settings, NULL, &p->producer, err);
+        vgi_kafka_new(p->k, RD_KAFKA_PRODUCER, &p->note, settings, add_callback, &p->producer, err);
     if (rc != VG_OK) {
         return rc;
     }
@@ -108,6 +129,8 @@ static void ended(struct vgi_kafka_processor *p)
     p->in_txn = false;
     p->txn_records = 0;
     p->txn_bytes = 0;
+    p->txn_failed = 0;
+    p->txn_unplaced = 0;
 }
 
 /* ---- append ---- */
@@ -259,12 +282,50 @@ static enum vg_err send_positions(struct vgi_kafka_processor *p, int64_t until,
     return rc;
 }
 
+/* VG_OK: every record has a place in the log; or the transaction has failed, so that the commit will
+ * be refused and say why. This waits for nothing that an abort would not wait for as well: when a
+ * transaction fails, the client drops at once what it has not sent yet. */
+static enum vg_err await_places(struct vgi_kafka_processor *p, int64_t until, struct vg_error *err)
+{
+    bool reported, fatal;
+    if (p->txn_records == 0) {
+        return VG_OK;
+    }
+    vgi_kafka_watchdog_enter(p->watchdog, "rd_kafka_flush", VGI_KAFKA_TRANSACTION_MS);
+    do {
+        reported = rd_kafka_flush(p->producer, REPORTS_MS) == RD_KAFKA_RESP_ERR_NO_ERROR;
+        fatal = rd_kafka_fatal_error(p->producer, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR;
+    } while (!reported && !fatal && p->txn_failed == 0 && p->txn_unplaced == 0 &&
+             vgi_now_ms() < until);
+    vgi_kafka_watchdog_leave(p->watchdog);
+    if (p->txn_failed > 0 || fatal || (reported && p->txn_unplaced == 0)) {
+        return VG_OK;
+    }
+    const size_t unplaced = p->txn_unplaced, records = p->txn_records;
+    const enum vg_err rc = vgi_kafka_txn_abort(p, err);
+    if (rc != VG_OK) {
+        return rc;
+    }
+    return unplaced > 0
+               ? vg_fail(err, VG_E_CONFLICT,
+                         "kafka %.80s: group %s: %zu of %zu records of a transaction are called "
+                         "delivered but have no place in the log",
+                         p->k->brokers, p->group_id, unplaced, records)
+               : vg_fail(err, VG_E_CONFLICT,
+                         "kafka %.80s: group %s: not all of the %zu records of a transaction were "
+                         "delivered within %d ms",
+                         p->k->brokers, p->group_id, records, VGI_KAFKA_TRANSACTION_MS);
+}
+
 enum vg_err vgi_kafka_txn_commit_now(struct vgi_kafka_processor *p, struct vg_error *err)
 {
     const int64_t until = vgi_now_ms() + VGI_KAFKA_TRANSACTION_MS;
     enum vg_err rc = begin(p, err);
     if (rc == VG_OK) {
         rc = send_positions(p, until, err);
+    }
+    if (rc == VG_OK) {
+        rc = await_places(p, until, err);
     }
     if (rc == VG_OK && VG_FAULT(LOG_TXN_WRITTEN)) {
         rc = vg_fail(err, VG_E_AGAIN, "fault point");
