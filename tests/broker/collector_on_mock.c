@@ -2,10 +2,6 @@
  *
  *   They cannot describe a topic's settings: those that are wanted are told as found.
  *
- * They do not look at the sequence numbers of an idempotent producer either; a real broker does, except those of a producer of
- * which it has heard nothing yet. So here it is the rule what is the exception there: a request that was on its way while the one
- * before it was refused is stored, and the client calls the records of both delivered.
- *
  * With BROKER_DEFECT=answer-first it has the defect that the proof is about: readings are called durable as soon as they are
  * queued. tests/broker/errors must then find readings that were acknowledged and are not there. */
 #include "../../collector/log/kafka.h"

@@ -14,8 +14,8 @@
  * API and CODE are the numbers of Kafka's protocol; code -195 carries the request out and cuts the connection instead of answering.
  * Errors of Metadata are only those of a topic: the mock does not look for others there.
  * Errors of single brokers are not offered: once a broker has had one, the mock never again looks at those of the cluster. The mock
- * keeps 5 MiB of each partition, does not look at an idempotent producer's sequence numbers (what is sent twice is there
- * twice), and proves nothing about transactions. It ends with standard input.
+ * keeps 5 MiB of each partition, and proves nothing about transactions. The sequence numbers of idempotent producers, at which it does
+ * not look, are judged here as Kafka's brokers do. It ends with standard input.
  */
 #include "vigia/span.h"
 
@@ -162,6 +162,110 @@ static void print_told(void)
         printf("%d %d %ld\n", told[i].api, told[i].code, told[i].times);
     }
     (void)pthread_mutex_unlock(&told_lock);
+}
+
+/* ---- sequence numbers ---- */
+
+/* What a broker knows of a producer in a partition (Kafka's ProducerStateEntry): its last batches. */
+#define BATCHES 5
+struct producer {
+    const void *partition;
+    int64_t id;
+    uint16_t epoch;
+    uint32_t next; /* the sequence number that is expected */
+    struct {
+        uint32_t first, count;
+        int64_t offset;
+    } batch[BATCHES];
+    size_t batches; /* of all time; the last ones are kept */
+};
+static struct producer *producers;
+static size_t producer_count, producer_room;
+
+static uint64_t big_endian(const unsigned char *at, size_t bytes)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < bytes; i++) {
+        n = n << 8 | at[i];
+    }
+    return n;
+}
+
+static struct producer *producer_of(const void *partition, int64_t id)
+{
+    for (size_t i = producer_count; i-- > 0;) { /* the newest ones speak most */
+        if (producers[i].partition == partition && producers[i].id == id) {
+            return &producers[i];
+        }
+    }
+    if (producer_count == producer_room) {
+        producer_room = producer_room == 0 ? 1024 : 2 * producer_room;
+        producers = realloc(producers, producer_room * sizeof(*producers));
+        if (producers == NULL) {
+            (void)fprintf(stderr, "mock_cluster: no memory\n");
+            exit(1);
+        }
+    }
+    producers[producer_count] = (struct producer){.partition = partition, .id = id};
+    return &producers[producer_count++];
+}
+
+/* The client's own, not in its header: bytes of the protocol. */
+struct bytes {
+    int32_t len;
+    const unsigned char *data;
+};
+rd_kafka_resp_err_t __real_rd_kafka_mock_partition_log_append(void *partition,
+                                                              const struct bytes *records,
+                                                              const void *transactional_id,
+                                                              int64_t *offset);
+rd_kafka_resp_err_t __wrap_rd_kafka_mock_partition_log_append(void *partition,
+                                                              const struct bytes *records,
+                                                              const void *transactional_id,
+                                                              int64_t *offset);
+/* In the mock's own thread. A record batch of version 2 (https://kafka.apache.org/documentation, 5.3.1);
+ * the rules are those of Kafka 4.1's ProducerAppendInfo.checkSequence: a producer of which the partition
+ * has heard nothing may begin anywhere, a new epoch begins with 0, one of the last five batches is
+ * answered as it was then, anything else has to follow. */
+rd_kafka_resp_err_t __wrap_rd_kafka_mock_partition_log_append(void *partition,
+                                                              const struct bytes *records,
+                                                              const void *transactional_id,
+                                                              int64_t *offset)
+{
+    const unsigned char *batch = records->data;
+    if (records->len < 61 || batch[16] != 2 || (int64_t)big_endian(batch + 43, 8) < 0) {
+        return __real_rd_kafka_mock_partition_log_append(partition, records, transactional_id,
+                                                         offset);
+    }
+    struct producer *p = producer_of(partition, (int64_t)big_endian(batch + 43, 8));
+    const uint16_t epoch = (uint16_t)big_endian(batch + 51, 2);
+    const uint32_t first = (uint32_t)big_endian(batch + 53, 4);
+    const uint32_t count = (uint32_t)big_endian(batch + 57, 4);
+    const bool known = p->batches > 0;
+    if (known && epoch < p->epoch) {
+        return RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
+    }
+    for (size_t i = 0; known && epoch == p->epoch && i < BATCHES && i < p->batches; i++) {
+        if (p->batch[i].first == first && p->batch[i].count == count) {
+            *offset = p->batch[i].offset;
+            return RD_KAFKA_RESP_ERR_NO_ERROR;
+        }
+    }
+    if (known && first != (epoch == p->epoch ? p->next : 0)) {
+        return RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    }
+    const rd_kafka_resp_err_t rc =
+        __real_rd_kafka_mock_partition_log_append(partition, records, transactional_id, offset);
+    if (rc == RD_KAFKA_RESP_ERR_NO_ERROR) {
+        p->batches = epoch == p->epoch ? p->batches : 0;
+        p->epoch = epoch;
+        p->next = (first + count) & INT32_MAX;
+        const size_t at = p->batches++ % BATCHES;
+        p->batch[at].first = first;
+        p->batch[at].count = count;
+        p->batch[at].offset = *offset;
+    }
+    return rc;
 }
 
 /* ---- the fresh reader ---- */
