@@ -8,7 +8,9 @@ import io
 import os
 import pathlib
 import signal
+import socket
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,10 @@ errors = importlib.util.module_from_spec(importlib.util.spec_from_loader("broker
 loader.exec_module(errors)
 import isolation  # noqa: E402
 from result import Result  # noqa: E402
+
+
+def programs():
+    return pathlib.Path(os.environ.get("VIGIA_BINARY_DIR") or SOURCE / "build/host")
 
 
 def output(log="kafka:127.0.0.1:9092", names=isolation.TRANSACTIONS, running=None, more=""):
@@ -104,6 +110,31 @@ class Batches(unittest.TestCase):
             self.assertEqual(result.ok, ok)
 
 
+class Producers(unittest.TestCase):
+    PRODUCERS = 3000  # what a whole run has; of 900,000 random ids, some would be given twice in 99 of 100 runs
+
+    def test_no_two_get_one_id(self):
+        """Or what one has stored is told of the records of another: a false answer that is none of the collector's."""
+        cluster = errors.Cluster(programs())
+        try:
+            with socket.create_connection(cluster.bootstrap.split(",")[0].rsplit(":", 1), WAIT_S) as broker:
+                broker.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                ids = [self.producer_id(broker) for _ in range(self.PRODUCERS)]
+        finally:
+            errors.end(cluster.process)
+        self.assertEqual(self.PRODUCERS, len(set(ids)))
+
+    def producer_id(self, broker):
+        """InitProducerId of version 0, without a client's name and a transaction."""
+        request = struct.pack(">hhihhi", errors.INIT_PRODUCER_ID, 0, 0, -1, -1, 60000)
+        broker.sendall(struct.pack(">i", len(request)) + request)
+        with broker.makefile("rb") as stream:
+            length, = struct.unpack(">i", stream.read(4))
+            _, _, code, producer, epoch = struct.unpack(">iihqh", stream.read(length))
+        self.assertEqual((0, 0), (code, epoch))
+        return producer
+
+
 class Arguments(unittest.TestCase):
     def test_what_it_does_not_know_is_refused_an_abbreviation_too(self):
         for words in (["--nonsense"], ["--batch", "5"], ["--kill", "1"], ["--devices", "0"]):
@@ -129,9 +160,8 @@ def processes_with(folder):
 
 class Interrupted(unittest.TestCase):
     def test_a_hangup_leaves_neither_processes_nor_folders(self):
-        programs = pathlib.Path(os.environ.get("VIGIA_BINARY_DIR") or SOURCE / "build/host")
         with tempfile.TemporaryDirectory() as folder:
-            process = subprocess.Popen([ERRORS, "--short", "--programs", programs], env={**os.environ, "TMPDIR": folder},
+            process = subprocess.Popen([ERRORS, "--short", "--programs", programs()], env={**os.environ, "TMPDIR": folder},
                                        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # nohup may have it ignored
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:

@@ -15,7 +15,8 @@
  * Errors of Metadata are only those of a topic: the mock does not look for others there.
  * Errors of single brokers are not offered: once a broker has had one, the mock never again looks at those of the cluster. The mock
  * keeps 5 MiB of each partition, and proves nothing about transactions. The sequence numbers of idempotent producers, at which it does
- * not look, are judged here as Kafka's brokers do. It ends with standard input.
+ * not look, are judged here as Kafka's brokers do; a producer that gives numbers a second time, to other records, is told on standard
+ * error. It ends with standard input.
  */
 #include "vigia/span.h"
 
@@ -23,6 +24,7 @@
 #include <librdkafka/rdkafka_mock.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -174,13 +176,24 @@ struct producer {
     uint16_t epoch;
     uint32_t next; /* the sequence number that is expected */
     struct {
-        uint32_t first, count;
+        uint32_t first, count, crc;
         int64_t offset;
     } batch[BATCHES];
     size_t batches; /* of all time; the last ones are kept */
 };
 static struct producer *producers;
 static size_t producer_count, producer_room;
+
+int __real_rd_jitter(int low, int high);
+int __wrap_rd_jitter(int low, int high);
+/* The client's own: any number from low to high. The mock takes one of 900,000 for the id of a producer,
+ * so that some of thousands would get one that another has had. A broker gives none twice. */
+int __wrap_rd_jitter(int low, int high)
+{
+    static atomic_int given;
+    return low == 1 && high == 900000 ? atomic_fetch_add(&given, 1) + 1
+                                      : __real_rd_jitter(low, high);
+}
 
 static uint64_t big_endian(const unsigned char *at, size_t bytes)
 {
@@ -241,12 +254,19 @@ rd_kafka_resp_err_t __wrap_rd_kafka_mock_partition_log_append(void *partition,
     const uint16_t epoch = (uint16_t)big_endian(batch + 51, 2);
     const uint32_t first = (uint32_t)big_endian(batch + 53, 4);
     const uint32_t count = (uint32_t)big_endian(batch + 57, 4);
+    const uint32_t crc = (uint32_t)big_endian(batch + 17, 4);
     const bool known = p->batches > 0;
     if (known && epoch < p->epoch) {
         return RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH;
     }
     for (size_t i = 0; known && epoch == p->epoch && i < BATCHES && i < p->batches; i++) {
         if (p->batch[i].first == first && p->batch[i].count == count) {
+            if (p->batch[i].crc != crc) {
+                (void)fprintf(stderr,
+                              "mock_cluster: producer %lld, epoch %u: the numbers %u to %u again, "
+                              "for other records\n",
+                              (long long)p->id, epoch, first, first + count - 1);
+            }
             *offset = p->batch[i].offset;
             return RD_KAFKA_RESP_ERR_NO_ERROR;
         }
@@ -263,6 +283,7 @@ rd_kafka_resp_err_t __wrap_rd_kafka_mock_partition_log_append(void *partition,
         const size_t at = p->batches++ % BATCHES;
         p->batch[at].first = first;
         p->batch[at].count = count;
+        p->batch[at].crc = crc;
         p->batch[at].offset = *offset;
     }
     return rc;
