@@ -8,7 +8,8 @@
  *
  * An event is late when more than LATE_MS lie between the appends of its reading and of itself,
  * the times left out in which the processor was not there or the log's disk failed, each with
- * RESTORE_MS behind it. */
+ * RESTORE_MS behind it, and as long as this seed lets a look be late that nothing else wakes: nobody
+ * could append meanwhile either. */
 #include "judge.h"
 
 #include <stdlib.h>
@@ -130,12 +131,13 @@ static const struct sim_alarm *next_told(const struct alarm *a)
 /* How much of the time between the two the processor could work. */
 static int64_t working_ms(int64_t from_ms, int64_t to_ms)
 {
+    const int64_t behind_ms = RESTORE_MS + sim_slack_ns / SIM_MS;
     int64_t left = to_ms - from_ms, at = from_ms;
     for (size_t i = 0; i < sim_world.alarm.idle_count; i++) {
         const struct sim_span *idle = &sim_world.alarm.idle[i];
         int64_t begin = SIM_EPOCH_MS + idle->from / SIM_MS;
         int64_t end =
-            idle->until == SIM_NEVER ? to_ms : SIM_EPOCH_MS + idle->until / SIM_MS + RESTORE_MS;
+            idle->until == SIM_NEVER ? to_ms : SIM_EPOCH_MS + idle->until / SIM_MS + behind_ms;
         begin = begin > at ? begin : at;
         end = end < to_ms ? end : to_ms;
         if (begin < end) {
