@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""tests/crash/loss_bound tells what an open group costs from what came while a commit was on its way."""
+"""tests/crash/loss_bound counts readings, and tells what an open group costs from what came while a commit was on its way."""
 import importlib.machinery
 import importlib.util
 import pathlib
@@ -22,6 +22,13 @@ def judged(*ages, motion=False):
 
 
 class Attribution(unittest.TestCase):
+    def test_readings_are_counted_and_not_kills(self):
+        rows = [loss_bound.row_of("a case", n, at) for n, at in enumerate((1000, 2000))]
+        said = [{"sensor": "s", "at": at, "wall_ms": at, "motion": motion}
+                for at, motion in ((700, True), (800, True), (980, True), (990, False), (1500, True))]
+        loss_bound.attribute(rows, said, {("s", 1500)})
+        self.assertEqual([(r["given"], r["lost_urgent"], r["late_urgent"], r["lost_routine"]) for r in rows], [(4, 3, 2, 1), (1, 0, 0, 0)])
+
     def test_what_came_during_a_commit_is_lost_but_not_of_the_group(self):
         row = judged(*range(60, 124), 5, 10, 15, 20, 25)
         self.assertEqual((row["given"], row["lost_routine"], row["lost_group"], row["oldest_ms"]), (70, 69, 64, 123))
