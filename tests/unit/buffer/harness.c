@@ -1,6 +1,8 @@
 /* See harness.h. */
 #include "harness.h"
 
+#include "faultvfs.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <poll.h>
@@ -211,8 +213,18 @@ int rig_setup(void **state)
     return 0;
 }
 
+int rig_setup_failing_card(void **state)
+{
+    (void)rig_setup(state);
+    fault_install();
+    fault_reset();
+    ((struct rig *)*state)->options.vfs = FAULT_VFS;
+    return 0;
+}
+
 int rig_teardown(void **state)
 {
+    fault_reset();
     rig_done(*state);
     free(*state);
     return 0;

@@ -34,6 +34,7 @@ void rig_close(struct rig *r);
 void rig_done(struct rig *r); /* closes and removes the folder */
 /* Of a test whose state is a rig. */
 int rig_setup(void **state);
+int rig_setup_failing_card(void **state); /* on faultvfs.h, no fault armed */
 int rig_teardown(void **state);
 
 struct vg_reading normal(const char *sensor, double temperature);

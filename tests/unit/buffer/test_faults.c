@@ -6,27 +6,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-static int setup(void **state)
-{
-    struct rig *r = calloc(1, sizeof *r);
-    fault_install();
-    fault_reset();
-    rig_init(r);
-    r->options.vfs = FAULT_VFS;
-    *state = r;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fault_reset();
-    rig_done(*state);
-    free(*state);
-    return 0;
-}
 
 /* A short life of a buffer: append, commit, hand out, settle. Stops where the file fails. Returns
  * what was committed. */
@@ -376,7 +356,7 @@ a_file_that_cannot_be_opened_for_writing_now_is_no_mistake_of_the_configuration(
     }
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup_failing_card, rig_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {

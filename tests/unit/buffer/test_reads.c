@@ -5,27 +5,7 @@
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-static int setup(void **state)
-{
-    struct rig *r = calloc(1, sizeof *r);
-    fault_install();
-    fault_reset();
-    rig_init(r);
-    r->options.vfs = FAULT_VFS;
-    *state = r;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fault_reset();
-    rig_done(*state);
-    free(*state);
-    return 0;
-}
 
 #define BACKLOG 20000 /* rows: more than the page cache holds, so that a fetch has to read */
 
@@ -286,7 +266,7 @@ static void damaged_files_do_not_pile_up(void **state)
     assert_int_equal(stats(r).asides_removed, 2);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define TEST(f) cmocka_unit_test_setup_teardown(f, rig_setup_failing_card, rig_teardown)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
