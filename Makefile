@@ -61,7 +61,7 @@ test:
 
 # The unit tests of lib and the agent as arm64 programs under emulation, the agent built for armhf, and its size.
 arm-test: arm64 armhf
-	@ctest --test-dir build/arm64 -L unit -j $(JOBS) --output-on-failure
+	@ctest --test-dir build/arm64 -L unit -j $(JOBS) --no-tests=error --output-on-failure
 
 check:
 	@cross/setup test check
