@@ -7,7 +7,6 @@ import tempfile
 import unittest
 
 RUN = pathlib.Path(__file__).resolve().parent / "run"
-SEEDS = RUN.parent / "seeds"
 # What libFuzzer prints, and how it ends.
 PROGRAM = """#!/bin/sh
 case "$*" in
@@ -55,16 +54,6 @@ class Outcomes(unittest.TestCase):
 
     def test_an_abbreviation_is_refused(self):
         self.assertEqual(subprocess.run([RUN, "--second", "1"], capture_output=True, check=False).returncode, 2)
-
-    def test_the_seeds_go_to_one_folder_and_nowhere_else(self):
-        with tempfile.TemporaryDirectory() as folder:
-            for words in ([], ["--nonsense"], ["a", "b"]):
-                done = subprocess.run([SEEDS, *words], cwd=folder, capture_output=True, text=True, check=False)
-                self.assertEqual((done.returncode, done.stderr.count("\n")), (2, 1), done.stderr)
-                self.assertIn("usage: tests/fuzz/seeds FOLDER", done.stderr)
-                self.assertEqual(list(pathlib.Path(folder).iterdir()), [])
-            subprocess.run([SEEDS, "here"], cwd=folder, check=True)
-            self.assertGreater(len(list(pathlib.Path(folder, "here").glob("*/*"))), 40)
 
 
 if __name__ == "__main__":
