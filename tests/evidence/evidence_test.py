@@ -147,6 +147,12 @@ class Evidence(unittest.TestCase):
         self.assertTrue(all(len(d) == 1 for d in digests.values()), digests)
         self.assertEqual(len(set.union(*digests.values())), len(digests))
 
+    def test_a_tool_made_of_anothers_is_another_with_it(self):
+        with unittest.mock.patch("result._digest", side_effect=list):
+            names = result.tools("tests/evidence/waits/waits --seconds 20")
+        self.assertLessEqual({"tests/evidence/waits/cycle.py", "tests/bench/latency.py"}, set(names))
+        self.assertFalse({"tests/bench/bench_test.py", "tests/soak/soak"} & set(names))
+
     def test_the_programs_are_built_before_a_part_and_without_them_nothing_is_measured(self):
         self.parts(good='assert (here.parent / "built").exists()\n' + GOOD, more=GOOD)
         out = self.run_it(status=1, build="sh -c 'echo no such header; exit 3'")
@@ -211,6 +217,12 @@ class Evidence(unittest.TestCase):
         self.assertIn(missed, rows)
         self.assertEqual(rows[-1]["name"], "15 further targets")
         self.assertEqual([page.target(f) for f in (missed, zeros[0], {"target": 19981}, {"target": None})], ["0", "0", "19,981", ""])
+
+    def test_the_summary_says_what_a_rule_excused(self):
+        told = [{"name": "figure", "value": 1, "unit": "", "target": "≥ 1", "ok": True}]
+        excused = [{"name": f"excused: {n}", "value": n, "unit": "", "target": None, "ok": None} for n in (7, 0, 8)]
+        self.assertEqual([(r["name"], r["value"]) for r in page.rows_of({"figures": told + excused})], [("figure", 1), ("excused: 7; excused: 8", "7; 8")])
+        self.assertEqual(page.rows_of({"figures": told + excused[1:2]}), told)
 
     def test_a_missed_target_is_told_plainly_and_measured_anew(self):
         self.parts(bad=BAD, good=GOOD)

@@ -115,8 +115,14 @@ def is_zero(figure):
     return figure["ok"] and figure["value"] == 0 and str(figure["target"]) == "0"
 
 
+def excused(data):
+    """What a rule excused, if anything, in one row; it is no target, but zeros beside it would say too much."""
+    told = [f for f in data["figures"] if f.get("target") is None and f["name"].startswith("excused: ") and f["value"]]
+    return [{"name": "; ".join(f["name"] for f in told), "value": "; ".join(value(f) for f in told)}] if told else []
+
+
 def rows_of(data):
-    """What the summary says of a part: its targets; those that promise none and keep it in one row, which names them all."""
+    """What the summary says of a part: its targets, those that promise none and keep it in one row, which names them all; with them what was excused."""
     told = [f for f in data["figures"] if f.get("target") is not None] or data["figures"][:1]
     zeros = [f for f in told if f.get("ok") is not None and is_zero(f)]
     if len(zeros) > 1:
@@ -126,11 +132,11 @@ def rows_of(data):
     else:
         one = None
     if len(told) <= SUMMARY_MOST:
-        return told
+        return told + excused(data)
     met = [f for f in told if f.get("ok") and f is not one]
     spare = max(0, SUMMARY_MOST - 1 - (len(told) - len(met)))
     kept = [f for f in told if f not in met[spare:]]
-    return kept + [{"name": count(len(met) - spare, "further target"), "value": "", "target": None, "ok": True}]
+    return kept + excused(data) + [{"name": count(len(met) - spare, "further target"), "value": "", "target": None, "ok": True}]
 
 
 def summary(parts, results, ages):

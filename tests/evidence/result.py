@@ -82,7 +82,9 @@ def tools(command):
     folder = tool.relative_to(ROOT).parent
     # The suite's tool is the suite: every test.
     mine = "tests" if folder.name == "evidence" else str(folder)
-    return _digest(name for name in _tracked(mine, *SHARED_TOOLS) if mine == "tests" or not _OWN_TESTS.search(name))
+    uses = ROOT / folder / "uses"  # a tool that is made of another's says so there: folders, one per line
+    others = uses.read_text().split() if uses.exists() else []
+    return _digest(name for name in _tracked(mine, *others, *SHARED_TOOLS) if mine == "tests" or not _OWN_TESTS.search(name))
 
 
 def _first(path, key):
