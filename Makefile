@@ -23,7 +23,7 @@
 #   make measurements   docs/measurements.md from the results
 #   make house          the picture in docs/architecture.md from the build
 #   make manuals        docs/man from the programs
-#   make clean          remove build/, demo-run/ and bench-run/
+#   make clean          remove build/, demo-run/, bench-run/ and waits-run/
 SHELL := /bin/bash
 LOG ?= sqlite
 SECONDS_EACH ?= 60
@@ -136,7 +136,7 @@ manuals: build
 	@docs/manuals $(BUILD)/bin docs/man
 
 clean:
-	rm -rf build demo-run bench-run
+	rm -rf build demo-run bench-run waits-run
 
 help:
 	@sed -n '/^#   make /,/^SHELL/s/^# *//p' Makefile
