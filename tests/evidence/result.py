@@ -84,6 +84,9 @@ def tools(command):
     mine = "tests" if folder.name == "evidence" else str(folder)
     uses = ROOT / folder / "uses"  # a tool that is made of another's says so there: folders, one per line
     others = uses.read_text().split() if uses.exists() else []
+    for other in others:
+        if not (ROOT / other).is_dir():
+            sys.exit(f"evidence: {uses.relative_to(ROOT)}: {other} is no folder")
     return _digest(name for name in _tracked(mine, *others, *SHARED_TOOLS) if mine == "tests" or not _OWN_TESTS.search(name))
 
 

@@ -16,8 +16,8 @@ import struct
 import sys
 import time
 
-ETH_P_IP, OUTGOING = 0x0800, 4
-SO_ATTACH_FILTER, SO_TIMESTAMPNS, SOL_PACKET, PACKET_STATISTICS = 26, 35, 263, 6
+ETH_P_IP = 0x0800  # a listener to one protocol sees a packet of loopback once, as it comes
+SO_ATTACH_FILTER, SO_RCVBUFFORCE, SO_TIMESTAMPNS, SOL_PACKET, PACKET_STATISTICS = 26, 33, 35, 263, 6
 ROOM = 64 << 20  # bytes of packets that may wait for this program
 LONGEST = 1 << 17
 
@@ -35,7 +35,10 @@ def listen(port):
     # SOCK_DGRAM: packets come from their IP header on, whatever the device's.
     s = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, 0)
     s.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(code) // 8, ctypes.addressof(buffer)))
-    s.setsockopt(socket.SOL_SOCKET, 33, ROOM)  # SO_RCVBUFFORCE
+    try:
+        s.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, ROOM)
+    except PermissionError:  # without CAP_NET_ADMIN: as much as the system allows; what is lost is told
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
     s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     s.bind(("lo", ETH_P_IP))
     return s
@@ -139,15 +142,13 @@ def main():
         when = 0
         while not ends or when < ends[0]:  # what waits already is still heard
             try:
-                data, more, _, address = s.recvmsg(LONGEST, 64)
+                data, more, _, _ = s.recvmsg(LONGEST, 64)
             except TimeoutError:
                 if ends or os.getppid() != parent:  # or whoever asked for it is gone
                     break
                 continue
             seconds, ns = struct.unpack("qq", next(v for _, kind, v in more if kind == SO_TIMESTAMPNS)[:16])
             when = seconds + ns / 1e9
-            if address[2] == OUTGOING:  # loopback shows each packet as it goes and as it comes
-                continue
             for row in listener.packet(data, when):
                 out.write(row + "\n")
         dropped = struct.unpack("II", s.getsockopt(SOL_PACKET, PACKET_STATISTICS, 8))[1]

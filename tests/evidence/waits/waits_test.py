@@ -3,7 +3,11 @@
 
   tests/evidence/waits/waits_test.py
 """
+import collections
 import contextlib
+import csv
+import importlib.machinery
+import importlib.util
 import io
 import pathlib
 import socket
@@ -12,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 import unittest
 import unittest.mock
 
@@ -22,6 +27,9 @@ import cycle  # noqa: E402
 from cycle import ADD_OFFSETS, ADD_PARTITIONS, END, POSITIONS, PRODUCE  # noqa: E402
 
 WAITS = HERE / "waits"
+TOOL_FILE = importlib.machinery.SourceFileLoader("waits", str(WAITS))
+TOOL = importlib.util.module_from_spec(importlib.util.spec_from_loader("waits", TOOL_FILE))
+TOOL_FILE.exec_module(TOOL)
 
 
 def request(api, correlation, client=b"me", body=b""):
@@ -126,7 +134,7 @@ WHOLE = [asked(ADD_OFFSETS, 2, 3), asked(ADD_PARTITIONS, 2.5, 3.5), asked(ADD_OF
 class Commits(unittest.TestCase):
     def test_the_steps_add_up_to_the_time_between_two(self):
         one, = cycle.commits(FIRST + WHOLE, "me")
-        self.assertEqual(one, cycle.Commit(2, 14, 16, 8, (1, 3, 2, 2, 4, 3)))
+        self.assertEqual(one, cycle.Commit(2, 14, 16, {ADD_OFFSETS: 2, POSITIONS: 1, ADD_PARTITIONS: 2, PRODUCE: 2, END: 1}, (1, 3, 2, 2, 4, 3)))
         self.assertEqual(sum(one.steps), 16 - 1)
 
     def test_others_and_other_requests_do_not_count(self):
@@ -138,19 +146,75 @@ class Commits(unittest.TestCase):
         self.assertEqual(one.steps, (1, 1, 2, 0, 0, 1))
 
     def test_partitions_announced_early_cost_nothing_later(self):
-        early = [asked(ADD_OFFSETS, 2, 3), asked(ADD_PARTITIONS, 2.5, 3.5), asked(POSITIONS, 3, 6), asked(PRODUCE, 3.6, 8), asked(END, 8, 9)]
-        self.assertEqual(cycle.commits(FIRST + early, "me")[0].steps, (1, 1, 3, 0, 2, 1))
+        early = [asked(ADD_PARTITIONS, 1.5, 2.5), asked(ADD_OFFSETS, 2, 3), asked(POSITIONS, 3, 6), asked(PRODUCE, 3.6, 8), asked(END, 8, 9)]
+        one, = cycle.commits(FIRST + early, "me")
+        self.assertEqual((one.begun, one.steps), (2, (1, 1, 3, 0, 2, 1)))
+
+    def test_an_end_asked_for_again_is_no_commit_of_its_own(self):
+        one, = cycle.commits([*FIRST, *WHOLE, asked(END, 17, 19)], "me")
+        self.assertEqual((one.decided, one.answered, one.steps), (14, 19, (1, 3, 2, 2, 4, 6)))
 
     def test_the_ways_of_an_alarm_add_up_to_its_wait(self):
         done = [cycle.Commit(2, 14, 16, 0, ()), cycle.Commit(20, 30, 32, 0, ())]
-        self.assertEqual(cycle.ways([(1, 17), (10, 31), (21, 40)], done), [(1, 12, 3), (10, 10, 1), (0, 9, 10)])
+        self.assertEqual(cycle.ways([(1, 17), (10, 31), (21, 40)], done, [0, 15, 30.5, 50]), [(1, 12, 3, False), (10, 10, 1, False), (0, 9, 10, False)])
+
+    def test_a_late_follower_has_what_its_answer_brought(self):
+        done = [cycle.Commit(2, 14, 16, 0, ()), cycle.Commit(20, 30, 32, 0, ())]
+        self.assertEqual(cycle.ways([(1, 40)], done, [15, 50]), [(1, 12, 26, False)])
+        self.assertEqual(cycle.ways([(1, 40)], done, [13, 35]), [(19, 10, 10, True)])
 
     def test_an_alarm_whose_commit_was_not_heard_is_left_out(self):
-        self.assertEqual(cycle.ways([(1, 3), (15, 19)], [cycle.Commit(2, 14, 16, 0, ())]), [])
+        self.assertEqual(cycle.ways([(1, 3), (15, 19), (1, 20)], [cycle.Commit(2, 14, 16, 0, ())], [2.5, 18]), [(1, 12, 6, False)])
 
     def test_how_many_are_under_way(self):
         self.assertEqual(cycle.under_way([(0, 2), (1, 3), (5, 9)], 1, 11), [0.4, 0.5, 0.1])
         self.assertEqual(cycle.under_way([], 0, 5), [1, 0, 0])
+
+
+class Rows(unittest.TestCase):
+    """A made-up load: alarms in a commit each 10 ms, the collector's requests of 1 ms each 4 ms."""
+
+    def stage(self):
+        heard, alarms = [], []
+        for n in range(400):
+            at = 1000 + n / 100
+            heard += [asked(api, at + a / 1000, at + b / 1000, TOOL.PROCESSOR)
+                      for api, a, b in ((ADD_OFFSETS, 1, 2), (POSITIONS, 2, 4), (ADD_PARTITIONS, 4, 5), (PRODUCE, 5, 8), (END, 8, 9))]
+            heard.append(asked(cycle.FETCH, at + 0.0005, at + 0.0095, TOOL.FOLLOWER))
+            alarms.append((at - 0.004, at + 0.0098))
+        heard += [asked(PRODUCE, 1000 + n / 250, 1000.001 + n / 250, TOOL.COLLECTOR) for n in range(1000)]
+        return types.SimpleNamespace(heard=lambda: sorted(heard), alarms=lambda: alarms, over=1004.0, began=1, listener_s=0.5)
+
+    def row(self, kind):
+        told = collections.defaultdict(float, seconds=4, per_s=5000)
+        args = types.SimpleNamespace(devices=1, seconds=4)
+        with unittest.mock.patch("latency.once", return_value=(told, [1] * 400)), unittest.mock.patch("throughput.once", return_value=told):
+            return TOOL.once(self.stage(), kind, 100 if kind == "latency" else None, 1, 1, args)
+
+    def test_a_row_tells_what_was_heard(self):
+        row = self.row("latency")
+        for name, wanted in (*zip(cycle.STEPS, (2, 1, 2, 1, 3, 1)), *zip(TOOL.WAYS, (5, 7, 1.8)), ("sends_per_s", 250), ("send_p50_ms", 1), ("one_send", 0.25),
+                             ("no_send", 0.75), ("more_sends", 0), ("asked", 5), ("apart_p50_ms", 10)):
+            self.assertAlmostEqual(row[name], wanted, delta=0.02 * max(1, wanted), msg=name)
+        self.assertIsNone(self.row("throughput")["p99_ms"])
+
+    def test_what_is_said_and_kept_of_it_is_whole(self):
+        rows = [self.row("latency"), self.row("throughput")]
+        with tempfile.TemporaryDirectory() as folder:
+            args = types.SimpleNamespace(devices=1, seconds=4, result=pathlib.Path(folder, "bench-waits.json"))
+            r = TOOL.evidence(self.stage(), args, rows)
+            with open(pathlib.Path(folder, "bench-waits.csv")) as f:
+                kept = list(csv.DictReader(f))
+        self.assertTrue(r.ok)
+        self.assertEqual([None in x or None in x.values() for x in kept], [False, False])
+        self.assertEqual(float(kept[0][f"slowest: {TOOL.WAYS[1]}"]), 7)
+        self.assertIn(f"The longest: {TOOL.WAYS[1]}: ", r.next_step)
+        self.assertIn(f"The longest: {cycle.STEPS[4]}: ", r.next_step)
+        self.assertIn("as the client sends none", r.next_step)
+
+    def test_a_load_of_which_nothing_was_heard_does_not_count(self):
+        with unittest.mock.patch.object(cycle, "commits", return_value=[]), self.assertRaises(TOOL.BenchError):
+            self.row("throughput")
 
 
 class Refusals(unittest.TestCase):
@@ -165,7 +229,7 @@ class Refusals(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             for words, status in ((["--nonsense"], 2), (["--second", "5"], 2), (["--seconds", "2"], 2), (["--devices", "0"], 2),
                                   (["--programs", "/nonexistent", "--dir", f"{folder}/run"], 1)):
-                done = subprocess.run([WAITS, *words], capture_output=True, text=True, check=False)
+                done = subprocess.run([WAITS, *words], capture_output=True, text=True, check=False, cwd=folder)
                 self.assertEqual(done.returncode, status, done.stderr)
                 self.assertRegex(done.stderr.splitlines()[-1], "^waits: ")
                 self.assertEqual(list(pathlib.Path(folder).iterdir()), [])
