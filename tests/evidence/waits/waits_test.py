@@ -3,7 +3,6 @@
 
   tests/evidence/waits/waits_test.py
 """
-import collections
 import contextlib
 import csv
 import importlib.machinery
@@ -183,10 +182,10 @@ class Rows(unittest.TestCase):
             heard.append(asked(cycle.FETCH, at + 0.0005, at + 0.0095, TOOL.FOLLOWER))
             alarms.append((at - 0.004, at + 0.0098))
         heard += [asked(PRODUCE, 1000 + n / 250, 1000.001 + n / 250, TOOL.COLLECTOR) for n in range(1000)]
-        return types.SimpleNamespace(heard=lambda: sorted(heard), alarms=lambda: alarms, over=1004.0, began=1, listener_s=0.5)
+        return types.SimpleNamespace(heard=lambda: sorted(heard), alarms=lambda: alarms, since=1000.0, over=1004.0, began=1, listener_s=0.5)
 
     def row(self, kind):
-        told = collections.defaultdict(float, seconds=4, per_s=5000)
+        told = dict.fromkeys(("sessions_lost", "unanswered", "echo_us", "other_pct"), 0) | {"per_s": 5000}
         args = types.SimpleNamespace(devices=1, seconds=4)
         with unittest.mock.patch("latency.once", return_value=(told, [1] * 400)), unittest.mock.patch("throughput.once", return_value=told):
             return TOOL.once(self.stage(), kind, 100 if kind == "latency" else None, 1, 1, args)
