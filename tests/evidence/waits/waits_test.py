@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import types
 import unittest
 import unittest.mock
@@ -84,8 +85,24 @@ class Hearing(unittest.TestCase):
     def test_a_connection_whose_beginning_was_not_heard_is_left_alone(self):
         self.assertEqual(list(self.ear.packet(packet(4001, 9092, 7, b"in the midst of something"), 1)), [])
 
+    @staticmethod
+    def stamps():
+        """A socket that keeps the kernel stamping packets as they come. It begins some time after it is asked; until then each has the time at
+        which it is read, and what capture.py reads after its end would seem to have come after it."""
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, capture.SO_TIMESTAMPNS, 1)
+        s.settimeout(60)
+        s.bind(("127.0.0.1", 0))
+        for _ in range(1000000):
+            s.sendto(b"x", s.getsockname())
+            before = time.time_ns()
+            seconds, ns = struct.unpack("qq", s.recvmsg(1, 64)[1][0][2][:16])
+            if seconds * 10**9 + ns < before:
+                return s
+        raise AssertionError("the kernel stamps no packets as they come")
+
     def test_a_real_connection_is_heard(self):
-        with socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
+        with self.stamps(), socket.create_server(("127.0.0.1", 0)) as server, tempfile.TemporaryDirectory() as folder:
             port, out = server.getsockname()[1], pathlib.Path(folder, "heard")
             ear = subprocess.Popen([HERE / "capture.py", str(port), out], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             try:
